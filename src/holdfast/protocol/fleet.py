@@ -1,0 +1,91 @@
+"""What a node says to the coordinator: it registers once with a token, then sends signed heartbeats."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from holdfast.protocol.control import Struct
+
+FLEET_VERSION = 1
+HEARTBEAT_SECONDS = 30
+
+
+class Signed(Struct, frozen=True, kw_only=True):
+    """A MessagePack payload with the node's signature over a domain tag and the payload."""
+
+    node_id: bytes
+    payload: bytes
+    signature: bytes
+
+
+class NodeFacts(Struct, frozen=True, kw_only=True):
+    """What a node tells of itself. Bytes; `sequence` only grows, so that a replayed heartbeat is refused."""
+
+    node_id: bytes
+    time: int
+    sequence: int
+    version: str
+    addresses: list[str]
+    allocated: int
+    used: int
+    free: int
+    """What it can still take: the least of allocation left and disk left above the reserve."""
+    shard_count: int
+    zone: str = ""
+    node_name: str = ""
+    deletions_done: int = 0
+    """Sequence of the last deletion carried out durably."""
+    lost: list[bytes] = []
+    """Shard ids the node found missing or damaged itself, at most 1,000 a heartbeat."""
+
+
+class Register(Struct, frozen=True, kw_only=True):
+    """The payload of a registration: the facts and the one-time token."""
+
+    token: str
+    facts: NodeFacts
+
+
+class Deletion(Struct, frozen=True, kw_only=True):
+    sequence: int
+    shard_ids: list[bytes]
+
+
+class Welcome(Struct, frozen=True, kw_only=True):
+    """The answer to registration and to every heartbeat."""
+
+    time: int
+    issuer_keys: list[bytes]
+    """Ed25519 public keys whose grants the node accepts from now on."""
+    heartbeat_seconds: int
+    deletions: list[Deletion] = []
+    notices: list[str] = []
+    """Things its owner should know (clock off, version old), in words."""
+
+
+class Coordinator(Protocol):
+    """The node's seam to the coordinator: HTTP in production, a plain call in simulation."""
+
+    async def register(self, signed: Signed) -> Welcome:
+        """Raises Refusal("invitation.invalid" | "signature.invalid" | "clock.skewed")."""
+        ...
+
+    async def heartbeat(self, signed: Signed) -> Welcome:
+        """Raises Refusal("node.unknown" | "signature.invalid" | "clock.skewed")."""
+        ...
+
+    async def close(self) -> None:
+        """Gives connections back."""
+        ...
+
+
+def decode_as(payload: bytes, kind: Any) -> Any:
+    """The struct in `payload`; raises Refusal("request.invalid")."""
+    import msgspec
+
+    from holdfast.world.errors import Refusal
+
+    try:
+        return msgspec.msgpack.decode(payload, type=kind)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise Refusal("request.invalid", f"The request does not follow the protocol: {error}.") from error

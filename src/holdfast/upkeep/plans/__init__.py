@@ -1,0 +1,1 @@
+"""What a pass decided and why: pure functions of what it read."""

@@ -1,0 +1,35 @@
+"""Transactions on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Database(Protocol):
+    """Runs plain functions of a connection.
+
+    A function given to `transact` or `read` must not await, must have no effect outside the database, and
+    may be run more than once (a lost race is tried again). Raising rolls back and passes the error on.
+    """
+
+    async def transact(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Runs `work(connection, ...)` in one serialisable transaction; durable when this returns."""
+        ...
+
+    async def read(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Runs `work(connection, ...)` on one consistent snapshot; writing is an error."""
+        ...
+
+    async def close(self) -> None:
+        """Finishes what is under way and gives the connections back."""
+        ...

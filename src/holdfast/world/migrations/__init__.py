@@ -1,0 +1,1 @@
+"""The database schema's history (Alembic). Each step works with the release before it."""
