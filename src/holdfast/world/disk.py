@@ -47,7 +47,7 @@ class Disk(Protocol):
         ...
 
     def open(self, name: str, *, create: bool = False) -> DiskFile:
-        """Opens for reading and appending; with `create`, makes it if missing (durable after `sync_names`)."""
+        """Opens for reading and appending; with `create`, makes it (durable after `sync_names`)."""
         ...
 
     def read(self, name: str) -> bytes:

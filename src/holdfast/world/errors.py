@@ -68,7 +68,7 @@ CODES: Final[dict[str, str]] = {
 }
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818 - Refusal and Trouble are errors; the house names kinds, not suffixes
     """What every designed error shares: a stable `code`, a sentence for people, advice, and facts.
 
     Never raised itself; raise a `Refusal` or a `Trouble`.

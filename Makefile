@@ -1,0 +1,77 @@
+# Every command here does its own set-up. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SEED ?= 1
+# How pip installs: exactly what the lock files name, by hash.
+PIP := $(BIN)/pip --quiet --disable-pip-version-check install
+TEST_POSTGRESQL := .make/postgresql
+
+.DEFAULT_GOAL := help
+.PHONY: help up demo test quick check bench sim lint types format lock reference clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+up: .make/run ## Start a local cloud here: coordinator, gateway and 16 nodes (Ctrl-C stops it, data stays)
+	@$(BIN)/holdfast up $(ARGS)
+
+demo: .make/run ## Store a directory, kill nodes, corrupt bytes, read all of it back
+	@$(BIN)/holdfast demo $(ARGS)
+
+test: .make/dev ## Run every test, on SQLite and on a PostgreSQL server started for it
+	@url=$$(scripts/postgresql start $(TEST_POSTGRESQL) --fast) || exit 1; \
+	trap 'scripts/postgresql stop $(TEST_POSTGRESQL)' EXIT; \
+	HOLDFAST_TEST_POSTGRESQL=$$url $(BIN)/python -m pytest -n 2 $(ARGS)
+
+quick: .make/dev ## Lint, types, walls and the quick tests: under 30 s, before each commit
+	@$(BIN)/ruff check && $(BIN)/ruff format --check
+	@$(BIN)/lint-imports >.make/walls.log || { cat .make/walls.log; exit 1; }
+	@$(BIN)/mypy
+	@HOLDFAST_TEST_WITHOUT_POSTGRESQL=1 $(BIN)/python -m pytest -n 2 -m 'not slow and not postgresql' $(ARGS)
+
+check: quick test ## quick, then test
+
+bench: .make/dev ## Measure; prints tables, writes bench/results/latest.json, compares with bench/baseline.json
+	@$(BIN)/python -m bench $(ARGS)
+
+sim: .make/dev ## Replay one simulated history: make sim SEED=n
+	@$(BIN)/python -m tests.simulation --seed $(SEED) $(ARGS)
+
+format: .make/dev ## Format the code
+	@$(BIN)/ruff check --fix-only -q && $(BIN)/ruff format -q
+
+lock: .make/dev ## Resolve dependencies anew into the lock files
+	@for set in "requirements.lock" "requirements-dev.lock --extra dev"; do \
+	  $(BIN)/uv pip compile pyproject.toml --extra build --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o $$set; done
+
+reference: .make/dev ## Generate docs/reference from the code
+	@$(BIN)/python -m scripts.reference
+
+clean: ## Remove the environment and caches; never data
+	rm -rf $(VENV) .make .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+$(VENV)/ready:
+	@scripts/packages run
+	@echo "Making a Python environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+LINK := $(PIP) --no-deps --no-build-isolation --editable .
+
+.make/run: $(VENV)/ready requirements.lock
+	@mkdir -p .make
+	@echo "Installing what Holdfast needs (a minute the first time)"
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(LINK)
+	@touch $@
+
+.make/dev: $(VENV)/ready requirements-dev.lock
+	@mkdir -p .make
+	@scripts/packages test
+	@echo "Installing what the tests and tools need (a minute the first time)"
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@$(LINK)
+	@touch $@ .make/run
