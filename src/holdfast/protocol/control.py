@@ -7,9 +7,26 @@ times are microseconds since the epoch, ids of chunks are 16 raw bytes, node ids
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol
 
 import msgspec
+
+from holdfast.protocol.nouns import (
+    BucketInfo,
+    ChunkDone,
+    ChunkHealth,
+    ChunkPlan,
+    ChunkRecord,
+    ChunkSources,
+    ChunkWish,
+    ClassInfo,
+    Closing,
+    Envelope,
+    RedundancyInfo,
+    Struct,
+    Target,
+    VersionInfo,
+)
 
 CONTROL_VERSION = 1
 
@@ -17,13 +34,6 @@ KEY_BYTES_MAX = 1024
 PLAN_CHUNKS_MAX = 64
 RECORD_CHUNKS_MAX = 64
 LIST_KEYS_MAX = 1000
-
-
-class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """Base of everything said: immutable, by keyword; unknown fields are ignored, so fields may be added."""
-
-
-R = TypeVar("R", covariant=True)
 
 
 class Operation(Struct, frozen=True, kw_only=True):
@@ -37,172 +47,12 @@ class Done(Struct, frozen=True, kw_only=True):
     """Nothing more to say than that it happened."""
 
 
-# --- nouns -----------------------------------------------------------------------------------------------
-
-
-class RedundancyInfo(Struct, frozen=True, kw_only=True):
-    """`k of n, repair at r`."""
-
-    k: int
-    n: int
-    repair_at: int
-
-
-class ClassInfo(Struct, frozen=True, kw_only=True):
-    """A storage class: its redundancy, how many fsynced shards acknowledge a chunk, its chunk size."""
-
-    class_name: str
-    redundancy: RedundancyInfo
-    ack_at: int
-    chunk_size: int
-    usable: bool = True
-    """Whether the fleet has nodes enough for it now."""
-    missing_nodes: int = 0
-
-
-class BucketInfo(Struct, frozen=True, kw_only=True):
-    """A bucket as its owner sees it."""
-
-    bucket: str
-    created: int
-    storage_class: str
-
-
-class Envelope(Struct, frozen=True, kw_only=True):
-    """How a version's random data key travels: wrapped, with the id of the key that unwraps it.
-
-    `mode` is "client" (only the tenant holds the key) or "gateway" (managed key).
-    """
-
-    mode: str
-    key_id: bytes
-    wrapped: bytes
-
-
-class Closing(Struct, frozen=True, kw_only=True):
-    """Sealed under the data key: size, chunk count and the order of chunk ids, so that a coordinator that
-    drops, swaps or adds chunks is found out. Made and checked by `chunks.keys`.
-    """
-
-    sealed: bytes
-
-
-class VersionInfo(Struct, frozen=True, kw_only=True):
-    """A committed version."""
-
-    bucket: str
-    key: str
-    version_id: str
-    size: int
-    created: int
-    storage_class: str
-    checksum: str
-    """`crc64nvme:` and 16 hexadecimal digits, over the plain bytes of the whole object."""
-    chunk_count: int
-    metadata: dict[str, str] = {}
-
-
-class ChunkRecord(Struct, frozen=True, kw_only=True):
-    """One row per chunk: all that is needed to fetch and open it, but for the key."""
-
-    number: int
-    chunk_id: bytes
-    plain_length: int
-    packed_length: int
-    """Length after compression; equal to `plain_length` where compression did not pay."""
-    compressed: bool
-    sealed_length: int
-    shard_length: int
-    root: bytes
-    """32 bytes: the tree over the shard roots."""
-    checksum: int
-    """CRC-64/NVME of the chunk's plain bytes."""
-    format: int = 1
-
-
-class NodeAddress(Struct, frozen=True, kw_only=True):
-    """Where a node answers."""
-
-    node_id: bytes
-    addresses: list[str]
-
-
-class Target(Struct, frozen=True, kw_only=True):
-    """One shard's place in an upload: send shard `index` to this node with this grant."""
-
-    index: int
-    node: NodeAddress
-    grant: bytes
-
-
-class ChunkWish(Struct, frozen=True, kw_only=True):
-    """A chunk the client wants to place."""
-
-    number: int
-    chunk_id: bytes
-    shard_length: int
-
-
-class ChunkPlan(Struct, frozen=True, kw_only=True):
-    """Where the n shards of one chunk go."""
-
-    number: int
-    chunk_id: bytes
-    targets: list[Target]
-
-
-class StoredShard(Struct, frozen=True, kw_only=True):
-    """One shard that a node has acknowledged, with its receipt."""
-
-    index: int
-    node_id: bytes
-    receipt: bytes
-
-
-class ChunkDone(Struct, frozen=True, kw_only=True):
-    """A chunk that reached its acknowledgement rule. May be sent again with more shards: they are added."""
-
-    chunk: ChunkRecord
-    stored: list[StoredShard]
-
-
-class Source(Struct, frozen=True, kw_only=True):
-    """Where one shard can be read."""
-
-    index: int
-    node: NodeAddress
-    grant: bytes
-
-
-class ChunkSources(Struct, frozen=True, kw_only=True):
-    """A chunk and the shards that are believed live, best nodes first."""
-
-    chunk: ChunkRecord
-    sources: list[Source]
-
-
-class ShardPlace(Struct, frozen=True, kw_only=True):
-    """For `stat`: where one shard lies and what is known of it."""
-
-    index: int
-    node_id: bytes
-    node_name: str
-    state: str
-    """live | missing (never stored) | unreachable (heartbeats missed) | lost (proven lost or corrupt)"""
-
-
-class ChunkHealth(Struct, frozen=True, kw_only=True):
-    """For `stat`: one chunk's shards."""
-
-    number: int
-    live: int
-    shards: list[ShardPlace]
-
-
 # --- buckets and objects ---------------------------------------------------------------------------------
 
 
 class BucketMake(Operation, frozen=True, kw_only=True):
+    """Makes a bucket; raises Refusal("bucket.exists" | "bucket.invalid" | "class.unknown")."""
+
     name = "bucket-make"
     Reply = BucketInfo
     bucket: str
@@ -210,18 +60,24 @@ class BucketMake(Operation, frozen=True, kw_only=True):
 
 
 class BucketRemove(Operation, frozen=True, kw_only=True):
+    """Removes an empty bucket; raises Refusal("bucket.unknown" | "bucket.not_empty")."""
+
     name = "bucket-remove"
     Reply = Done
     bucket: str
 
 
 class Buckets(Struct, frozen=True, kw_only=True):
+    """One page of buckets, in byte order of their names."""
+
     buckets: list[BucketInfo]
     after: str | None = None
     """Ask again with this to go on; None when this was the last page."""
 
 
 class BucketList(Operation, frozen=True, kw_only=True):
+    """The caller's buckets."""
+
     name = "bucket-list"
     Reply = Buckets
     after: str | None = None
@@ -229,6 +85,8 @@ class BucketList(Operation, frozen=True, kw_only=True):
 
 
 class Objects(Struct, frozen=True, kw_only=True):
+    """One page of a listing; `after` as in `Buckets`."""
+
     objects: list[VersionInfo]
     prefixes: list[str]
     after: str | None = None
@@ -258,6 +116,8 @@ class ObjectHealth(Struct, frozen=True, kw_only=True):
 
 
 class ObjectStat(Operation, frozen=True, kw_only=True):
+    """Where an object's shards are, a page of chunks at a time."""
+
     name = "object-stat"
     Reply = ObjectHealth
     bucket: str
@@ -281,12 +141,14 @@ class ObjectRemove(Operation, frozen=True, kw_only=True):
 
 
 class UploadTicket(Struct, frozen=True, kw_only=True):
+    """An opened upload and the rules it must keep."""
+
     upload_id: str
     redundancy: RedundancyInfo
     ack_at: int
     chunk_size: int
     storage_class: str
-    warnings: list[str] = []
+    warnings: list[str] = msgspec.field(default_factory=list)
     """Placement rules the fleet cannot keep now (zones, subnets, providers), in words."""
 
 
@@ -302,7 +164,7 @@ class UploadBegin(Operation, frozen=True, kw_only=True):
     size: int | None = None
     """If known: the coordinator refuses early what cannot fit."""
     chunk_size: int | None = None
-    metadata: dict[str, str] = {}
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
     if_absent: bool = False
     if_version: str | None = None
 
@@ -319,6 +181,8 @@ class UploadState(Struct, frozen=True, kw_only=True):
 
 
 class UploadShow(Operation, frozen=True, kw_only=True):
+    """What is recorded of an upload that is to be resumed."""
+
     name = "upload-show"
     Reply = UploadState
     upload_id: str
@@ -327,12 +191,17 @@ class UploadShow(Operation, frozen=True, kw_only=True):
 
 
 class Plans(Struct, frozen=True, kw_only=True):
+    """Where the shards of the wished chunks go."""
+
     plans: list[ChunkPlan]
-    warnings: list[str] = []
+    warnings: list[str] = msgspec.field(default_factory=list)
 
 
 class UploadPlan(Operation, frozen=True, kw_only=True):
-    """`session_key` (32 bytes, Ed25519) is what the grants are bound to. Places up to PLAN_CHUNKS_MAX chunks: n targets each, on distinct nodes, with grants for this session."""
+    """Places up to PLAN_CHUNKS_MAX chunks: n targets each, on distinct nodes, with grants for this session.
+
+    `session_key` (32 bytes, Ed25519) is what the grants are bound to.
+    """
 
     name = "upload-plan"
     Reply = Plans
@@ -342,11 +211,13 @@ class UploadPlan(Operation, frozen=True, kw_only=True):
 
 
 class Replacements(Struct, frozen=True, kw_only=True):
+    """New places, at most one per shard index asked for."""
+
     targets: list[Target]
 
 
 class UploadReplace(Operation, frozen=True, kw_only=True):
-    """New places for the shards `indexes` of a chunk; none of the nodes in `used` (holding or failed) is given.
+    """New places for the shards `indexes` of a chunk, on none of the nodes in `used` (holding or failed).
 
     May answer fewer targets than asked, down to none: the fleet has no more fitting nodes.
     """
@@ -386,6 +257,8 @@ class UploadCommit(Operation, frozen=True, kw_only=True):
 
 
 class UploadAbort(Operation, frozen=True, kw_only=True):
+    """Ends an upload without a version; what was stored is swept. Idempotent."""
+
     name = "upload-abort"
     Reply = Done
     upload_id: str
@@ -395,6 +268,8 @@ class UploadAbort(Operation, frozen=True, kw_only=True):
 
 
 class ReadTicket(Struct, frozen=True, kw_only=True):
+    """What must be known of a version to read it."""
+
     version: VersionInfo
     redundancy: RedundancyInfo
     chunk_size: int
@@ -404,6 +279,8 @@ class ReadTicket(Struct, frozen=True, kw_only=True):
 
 
 class ReadOpen(Operation, frozen=True, kw_only=True):
+    """Finds the current version, or the named one; raises Refusal("object.unknown")."""
+
     name = "read-open"
     Reply = ReadTicket
     bucket: str
@@ -412,6 +289,8 @@ class ReadOpen(Operation, frozen=True, kw_only=True):
 
 
 class ReadPlans(Struct, frozen=True, kw_only=True):
+    """The chunks asked for, in order."""
+
     chunks: list[ChunkSources]
 
 
@@ -435,6 +314,8 @@ class ChunkIds(Struct, frozen=True, kw_only=True):
 
 
 class ReadChunkIds(Operation, frozen=True, kw_only=True):
+    """All chunk ids of a version, in order."""
+
     name = "read-chunk-ids"
     Reply = ChunkIds
     bucket: str
@@ -461,6 +342,8 @@ class ShardReport(Operation, frozen=True, kw_only=True):
 
 
 class ClientKey(Struct, frozen=True, kw_only=True):
+    """The id of a client key and since when it is known."""
+
     key_id: bytes
     created: int
 
@@ -479,6 +362,8 @@ class TenantInfo(Struct, frozen=True, kw_only=True):
 
 
 class TenantShow(Operation, frozen=True, kw_only=True):
+    """What the caller is to this coordinator."""
+
     name = "tenant-show"
     Reply = TenantInfo
 
@@ -496,6 +381,8 @@ class KeyRegister(Operation, frozen=True, kw_only=True):
 
 
 class NodeInfo(Struct, frozen=True, kw_only=True):
+    """A node as the fleet list shows it."""
+
     node_id: bytes
     node_name: str
     state: str
@@ -511,11 +398,15 @@ class NodeInfo(Struct, frozen=True, kw_only=True):
 
 
 class Nodes(Struct, frozen=True, kw_only=True):
+    """One page of nodes, by node id."""
+
     nodes: list[NodeInfo]
     after: bytes | None = None
 
 
 class NodeList(Operation, frozen=True, kw_only=True):
+    """The nodes that the caller may see."""
+
     name = "node-list"
     Reply = Nodes
     after: bytes | None = None
@@ -530,6 +421,8 @@ class Invitation(Struct, frozen=True, kw_only=True):
 
 
 class NodeInvite(Operation, frozen=True, kw_only=True):
+    """Asks for an invitation of a node."""
+
     name = "node-invite"
     Reply = Invitation
     lifetime_seconds: int = 3600
@@ -550,7 +443,10 @@ class Control(Protocol):
     """The seam to the coordinator, already bound to one access key."""
 
     async def call(self, request: Operation) -> Any:
-        """The operation's `Reply`. Raises the coordinator's Refusal or Trouble, or Trouble("endpoint.unreachable")."""
+        """The operation's `Reply`.
+
+        Raises the coordinator's Refusal or Trouble, or Trouble("endpoint.unreachable").
+        """
         ...
 
     async def close(self) -> None:
@@ -565,5 +461,5 @@ class FailureReply(Struct, frozen=True, kw_only=True):
     message: str
     advice: str = ""
     retry: bool = False
-    facts: dict[str, str | int | float | bool | None] = {}
+    facts: dict[str, str | int | float | bool | None] = msgspec.field(default_factory=dict)
     request_id: str = ""

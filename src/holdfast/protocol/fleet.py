@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from holdfast.protocol.control import Struct
+import msgspec
+
+from holdfast.protocol.nouns import Struct
+from holdfast.world.errors import Refusal
 
 FLEET_VERSION = 1
 HEARTBEAT_SECONDS = 30
@@ -35,7 +38,7 @@ class NodeFacts(Struct, frozen=True, kw_only=True):
     node_name: str = ""
     deletions_done: int = 0
     """Sequence of the last deletion carried out durably."""
-    lost: list[bytes] = []
+    lost: list[bytes] = msgspec.field(default_factory=list)
     """Shard ids the node found missing or damaged itself, at most 1,000 a heartbeat."""
 
 
@@ -47,6 +50,8 @@ class Register(Struct, frozen=True, kw_only=True):
 
 
 class Deletion(Struct, frozen=True, kw_only=True):
+    """One entry of a node's journal of deletions; sequences grow by one."""
+
     sequence: int
     shard_ids: list[bytes]
 
@@ -58,8 +63,8 @@ class Welcome(Struct, frozen=True, kw_only=True):
     issuer_keys: list[bytes]
     """Ed25519 public keys whose grants the node accepts from now on."""
     heartbeat_seconds: int
-    deletions: list[Deletion] = []
-    notices: list[str] = []
+    deletions: list[Deletion] = msgspec.field(default_factory=list)
+    notices: list[str] = msgspec.field(default_factory=list)
     """Things its owner should know (clock off, version old), in words."""
 
 
@@ -81,10 +86,6 @@ class Coordinator(Protocol):
 
 def decode_as(payload: bytes, kind: Any) -> Any:
     """The struct in `payload`; raises Refusal("request.invalid")."""
-    import msgspec
-
-    from holdfast.world.errors import Refusal
-
     try:
         return msgspec.msgpack.decode(payload, type=kind)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:

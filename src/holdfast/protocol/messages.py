@@ -1,13 +1,14 @@
-"""What is asked of a node over a session, and what it answers. Bodies travel beside the message, as raw bytes.
+"""What is asked of a node over a session, and what it answers. Bodies travel beside it as raw bytes.
 
-A shard id is 18 bytes: the chunk's 16-byte id, then the shard's index as an unsigned 16-bit big-endian number.
+A shard id is 18 bytes: the chunk's 16-byte id, then the shard's index as a big-endian unsigned 16-bit number.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-SHARD_ID_BYTES = 18
+CHUNK_ID_BYTES = 16
+SHARD_ID_BYTES = CHUNK_ID_BYTES + 2
 SHARD_BYTES_MAX = 64 << 20
 
 
@@ -43,7 +44,7 @@ class GetShard(Message, frozen=True, kw_only=True, tag="get"):
 
 
 class Fetched(Message, frozen=True, kw_only=True, tag="fetched"):
-    """The body holds the bytes. `leaves`: all leaf hashes of the shard; `roots`: all shard roots of the chunk."""
+    """The body holds the bytes. `leaves`: all leaf hashes of the shard; `roots`: all its chunk's shard roots."""
 
     shard_length: int
     leaves: bytes
@@ -78,5 +79,5 @@ NodeReply = Stored | Fetched | Finished | Failed
 
 def shard_id(chunk_id: bytes, index: int) -> bytes:
     """The id of shard `index` of a chunk."""
-    assert len(chunk_id) == 16, "a chunk id is 16 bytes"
+    assert len(chunk_id) == CHUNK_ID_BYTES, "a chunk id is 16 bytes"
     return chunk_id + index.to_bytes(2, "big")
