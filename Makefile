@@ -9,7 +9,7 @@ PIP := $(BIN)/pip --quiet --disable-pip-version-check install
 TEST_POSTGRESQL := .make/postgresql
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test quick check bench sim lint types format lock reference clean
+.PHONY: help up demo test quick check bench sim format lock reference clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
