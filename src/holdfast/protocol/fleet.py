@@ -40,6 +40,8 @@ class NodeFacts(Struct, frozen=True, kw_only=True):
     """Sequence of the last deletion carried out durably."""
     lost: list[bytes] = msgspec.field(default_factory=list)
     """Shard ids the node found missing or damaged itself, at most 1,000 a heartbeat."""
+    stopping: bool = False
+    """It is about to stop in an orderly way: nothing is to be placed on it until its next heartbeat."""
 
 
 class Register(Struct, frozen=True, kw_only=True):

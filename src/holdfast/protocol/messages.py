@@ -44,7 +44,7 @@ class GetShard(Message, frozen=True, kw_only=True, tag="get"):
 
 
 class Fetched(Message, frozen=True, kw_only=True, tag="fetched"):
-    """The body holds the bytes. `leaves`: all leaf hashes of the shard; `roots`: all its chunk's shard roots."""
+    """The body holds the bytes. `leaves`: the shard's leaf hashes; `roots`: all shard roots of its chunk."""
 
     shard_length: int
     leaves: bytes
