@@ -41,6 +41,7 @@ CODES: Final[dict[str, str]] = {
     "name.invalid": "an object key that is empty, too long or not UTF-8",
     "node.unknown": "no such node",
     "node.full": "the node's allocation or its disk is full",
+    "node.running": "another process runs this node's folder",
     "object.unknown": "no such object",
     "path.escapes": "a name would be written outside the chosen folder",
     "precondition.failed": "the object is not in the state the caller required",
