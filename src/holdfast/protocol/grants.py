@@ -5,9 +5,9 @@ pays for the signature. A grant is bound to the session key that the caller prov
 on the way it opens nothing.
 
 How often a grant may be used: a *get* any number of times until it expires (ranges, hedges and retries are
-all the same reader); a *put*, *delete* or *copy* up to `TRIES_MAX` times, because a lost answer must be safe to
-ask for again (a node answers a repeated put as the first one). A serial stands for one grant: another grant
-under the same serial is refused as used.
+all the same reader); a *put*, *delete* or *copy* up to `TRIES_MAX` times, because a lost answer must be safe
+to ask for again (a node answers a repeated put as the first one). A serial stands for one grant: another
+grant under the same serial is refused as used.
 """
 
 from __future__ import annotations
@@ -50,6 +50,9 @@ class Action(enum.IntEnum):
     GET = 2
     DELETE = 3
     COPY = 4
+
+
+_ACTIONS = {action.value: action for action in Action}
 
 
 class Grant(NamedTuple):
@@ -144,10 +147,10 @@ def read(sealed: bytes) -> Grant:
             f"The grant has format version {version}; this program reads version {GRANT_VERSION}.",
             advice="Upgrade this program.",
         )
-    if len(sealed) != GRANT_BYTES or action not in Action:
+    if len(sealed) != GRANT_BYTES or action not in _ACTIONS:
         raise Refusal("format.invalid", "The grant is damaged.")
     fields = _LAYOUT.unpack_from(sealed)
-    return Grant._make((Action(action), *fields[3:], sealed[_LAYOUT.size :]))
+    return Grant._make((_ACTIONS[action], *fields[3:], sealed[_LAYOUT.size :]))
 
 
 def check(
