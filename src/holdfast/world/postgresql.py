@@ -1,0 +1,227 @@
+"""PostgreSQL through psycopg, on held connections: one thread for each, so that a transaction never waits in
+a pool's hands, and plain functions need no await.
+
+Transactions are SERIALIZABLE: the rooms' functions read, decide and write, and only that level makes this
+right without locks by hand. The price is that a lost race (SQLSTATE 40001, 40P01) is run again, after a
+jittered pause; CockroachDB speaks the same codes. Reads are REPEATABLE READ, which is one snapshot and
+never loses a race. Group commit between connections is PostgreSQL's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
+
+from holdfast.world.chance import Chance
+from holdfast.world.crew import Crew, Job
+from holdfast.world.errors import Trouble
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+CONNECTIONS = 16
+ATTEMPTS_MAX = 12
+PAUSE_SECONDS_FIRST = 0.002
+PAUSE_SECONDS_MAX = 0.25
+CONNECT_SECONDS = 5
+CACHED_STATEMENTS = 1000
+
+_BEGIN_WRITE: Final = "BEGIN ISOLATION LEVEL SERIALIZABLE"
+_BEGIN_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_SESSION: Final = (
+    "SET statement_timeout = '60s'",
+    "SET lock_timeout = '10s'",
+    "SET idle_in_transaction_session_timeout = '60s'",
+)
+
+_RACES: Final = frozenset({"40001", "40P01"})
+_READ_ONLY: Final = "25006"
+_BUSY: Final = frozenset({"53300", "55P03", "57014"})
+_FULL: Final = "53100"
+_GONE: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03"})
+
+
+class _AgainError(Exception):
+    """The transaction left no trace and may be run again; `trouble` is what to say if that does not help."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(str(trouble))
+        self.trouble = trouble
+
+
+def make_engine(url: URL) -> Engine:
+    """An engine for `url` without a pool, whose connections begin no transaction by themselves."""
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        query_cache_size=CACHED_STATEMENTS,
+        use_native_hstore=False,
+        connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "holdfast"},
+    )
+
+    @event.listens_for(engine, "connect")
+    def settle(raw: Any, _record: object) -> None:
+        for setting in _SESSION:
+            raw.execute(setting)
+
+    return engine
+
+
+def translated(error: BaseException) -> BaseException:
+    """The error as our family has it; one that is not about the world (a broken constraint) as it is."""
+    cause = getattr(error, "orig", error)
+    if not isinstance(cause, psycopg.Error):
+        return error
+    state = cause.sqlstate or ""
+    words = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+    again: BaseException
+    if state in _RACES:
+        again = _AgainError(
+            Trouble("database.busy", f"The transaction kept losing races: {words}.", advice="Try again.")
+        )
+    elif state in _BUSY:
+        again = Trouble("database.busy", f"The database is overloaded: {words}.", advice="Try again later.")
+    elif state == _FULL:
+        again = Trouble(
+            "disk.full",
+            f"The database server has no space left: {words}.",
+            retry=False,
+            advice="Free some space on the server's disk.",
+        )
+    elif state in _GONE or (isinstance(cause, psycopg.OperationalError) and not state):
+        again = _AgainError(unreachable(words))
+    elif state[:2] in {"08", "28", "3D", "53", "58"}:
+        again = unreachable(words, retry=state[:2] in {"08", "53", "58"})
+    else:
+        return error
+    (again.trouble if isinstance(again, _AgainError) else again).__cause__ = error
+    return again
+
+
+def unreachable(words: str, *, retry: bool = True) -> Trouble:
+    """The Trouble of a server that does not answer or turns us away."""
+    return Trouble(
+        "database.unreachable",
+        f"The database server cannot be used: {words}.",
+        retry=retry,
+        advice="See that the server runs and that the database setting names it.",
+    )
+
+
+class _Session:
+    """One held connection, made when it is first needed and again when it was lost."""
+
+    group_max = 1
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Connection | None = None
+        self._raw: psycopg.Connection[Any]
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            try:
+                self._run(job)
+            except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller, who awaits it
+                job.error = translated(error)
+            if job.error is not None and self._connection is not None and self._raw.closed:
+                self._drop()
+
+    def _run(self, job: Job) -> None:
+        connection = self._connected()
+        self._raw.execute(_BEGIN_READ if job.reading else _BEGIN_WRITE)
+        job.perform(connection)
+        if job.error is not None:
+            job.error = _explained(job)
+            if not self._raw.closed:
+                self._raw.execute("ROLLBACK")
+            return
+        # COMMIT after a failed statement is a silent ROLLBACK: a function that caught the error and went on
+        # would be told that it succeeded.
+        if self._raw.info.transaction_status is TransactionStatus.INERROR:
+            self._raw.execute("ROLLBACK")
+            raise AssertionError("a transaction function went on after a failed statement: use a savepoint")
+        self._commit()
+
+    def _commit(self) -> None:
+        try:
+            self._raw.execute("COMMIT")
+        except psycopg.Error as error:
+            outcome = translated(error)
+            if isinstance(outcome, _AgainError) and outcome.trouble.code == "database.unreachable":
+                # It may have been committed: running it again is the caller's to decide.
+                outcome.trouble.facts["outcome"] = "unknown"
+                raise outcome.trouble from error
+            raise
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            connection = self._engine.connect()
+            # SQLAlchemy's own transaction is begun once and never ended; ours are begun and ended beneath it.
+            connection.begin()
+            raw = connection.connection.driver_connection
+            assert isinstance(raw, psycopg.Connection), "the engine is psycopg's"
+            self._connection, self._raw = connection, raw
+        return self._connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection = None
+
+    def close(self) -> None:
+        self._drop()
+
+
+def _explained(job: Job) -> BaseException:
+    assert job.error is not None, "only a failed job needs explaining"
+    cause = getattr(job.error, "orig", None)
+    if job.reading and isinstance(cause, psycopg.Error) and cause.sqlstate == _READ_ONLY:
+        wrong = AssertionError("a function given to read() must not write")
+        wrong.__cause__ = job.error
+        return wrong
+    return translated(job.error)
+
+
+class PostgresqlDatabase:
+    """A database on a server, which need not be up yet.
+
+    While it is not, calls raise Trouble("database.unreachable").
+    """
+
+    def __init__(self, url: URL, *, chance: Chance, connections: int = CONNECTIONS) -> None:
+        self._chance = chance
+        engine = make_engine(url)
+        self._crew = Crew("postgresql", [_Session(engine) for _ in range(connections)])
+
+    async def transact(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return cast("T", await self._persist(Job(work, args, kwargs, reading=False)))
+
+    async def read(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return cast("T", await self._persist(Job(work, args, kwargs, reading=True)))
+
+    async def close(self) -> None:
+        await self._crew.close()
+
+    async def _persist(self, job: Job) -> Any:
+        """Runs the job until it ends otherwise than by losing a race or a connection."""
+        pause = PAUSE_SECONDS_FIRST
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                return await self._crew.submit(job)
+            except _AgainError as again:
+                if attempt == ATTEMPTS_MAX:
+                    raise again.trouble from again
+            await asyncio.sleep(self._chance.unit() * pause)
+            pause = min(pause * 2, PAUSE_SECONDS_MAX)
+        raise AssertionError("the last attempt returns or raises")

@@ -1,0 +1,291 @@
+"""SQLite: one writer with group commit, readers beside it on snapshots.
+
+Durable means fsynced: the journal is a write-ahead log with `synchronous=FULL`. SQLite has room for one
+writer, so one thread is it; all transactions that wait when it becomes free share one commit and thus one
+fsync. Each runs in a savepoint of its own, so that an error undoes just the one that raised it, and nobody is
+told of success before the commit. `MemoryDatabase` does the same inline, without a thread or a file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+
+from holdfast.world.crew import Crew, Job
+from holdfast.world.errors import Trouble
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+READERS = 2
+GROUP_WRITES_MAX = 256
+GROUP_READS_MAX = 8
+BUSY_SECONDS = 5.0
+CACHED_STATEMENTS = 1000
+
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA cache_size=-65536",
+    "PRAGMA mmap_size=268435456",
+    # The log is folded into the file at 16 MiB: rarely enough to cost little, often enough to stay small.
+    "PRAGMA wal_autocheckpoint=4000",
+    "PRAGMA journal_size_limit=67108864",
+)
+
+
+def open_sqlite(path: str, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
+    """A connection with our settings that begins no transaction by itself; raises Trouble."""
+    try:
+        connection = sqlite3.connect(
+            path,
+            timeout=busy_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=CACHED_STATEMENTS,
+        )
+        for pragma in _PRAGMAS:
+            connection.execute(pragma).close()
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
+    return connection
+
+
+def engine_on(raw: sqlite3.Connection) -> Engine:
+    """An engine whose only connection is `raw`."""
+    return create_engine(
+        "sqlite+pysqlite://", creator=lambda: raw, poolclass=NullPool, query_cache_size=CACHED_STATEMENTS
+    )
+
+
+_TROUBLES: Final[dict[int, tuple[str, bool, str]]] = {
+    sqlite3.SQLITE_BUSY: ("database.busy", True, "Another program holds the database; try again."),
+    sqlite3.SQLITE_LOCKED: ("database.busy", True, "Another program holds the database; try again."),
+    sqlite3.SQLITE_FULL: ("disk.full", False, "Free some space on the disk that holds the database."),
+    sqlite3.SQLITE_IOERR: ("disk.failed", True, "Look at the health of the disk that holds the database."),
+    sqlite3.SQLITE_CANTOPEN: ("database.unreachable", True, "See that its folder exists and is writable."),
+    sqlite3.SQLITE_READONLY: ("database.unreachable", False, "Make the file and its folder writable."),
+    sqlite3.SQLITE_CORRUPT: ("disk.failed", False, "The file is damaged: restore it from a backup."),
+    sqlite3.SQLITE_NOTADB: ("disk.failed", False, "The file is no database: restore it from a backup."),
+    sqlite3.SQLITE_PROTOCOL: ("database.busy", True, "Another program holds the database; try again."),
+}
+
+
+def translated(error: BaseException, path: str) -> BaseException:
+    """The error as our family has it; one that is not about the world (a broken constraint) as it is."""
+    cause = getattr(error, "orig", error)
+    if not isinstance(cause, sqlite3.Error):
+        return error
+    # Errors that the driver itself raises (a closed connection) carry no code.
+    code = getattr(cause, "sqlite_errorcode", -1) & 0xFF
+    if code not in _TROUBLES:
+        return error
+    kind, retry, advice = _TROUBLES[code]
+    trouble = Trouble(kind, f"The database {path} failed: {cause}.", retry=retry, advice=advice)
+    trouble.__cause__ = error
+    return trouble
+
+
+class _Held:
+    """One connection kept for life. Transactions are begun and ended here, beneath SQLAlchemy."""
+
+    def __init__(self, path: str, *, reading: bool, busy_seconds: float) -> None:
+        self.path = path
+        self.raw = open_sqlite(path, busy_seconds=busy_seconds)
+        self._closing = False
+        if reading:
+            self.execute("PRAGMA query_only=ON")
+        engine = engine_on(self.raw)
+        self.connection: Connection = engine.connect()
+        # SQLAlchemy's own transaction is begun once and never ended: a group holds many callers' work, and
+        # one of them ending it would end all.
+        self.connection.begin()
+        for name in ("commit", "rollback"):
+            event.listen(engine, name, self._forbid)
+
+    def _forbid(self, _connection: Connection) -> None:
+        assert self._closing, "a transaction function must not commit or roll back: it raises instead"
+
+    def execute(self, sql: str) -> None:
+        self.raw.execute(sql).close()
+
+    def leave(self) -> None:
+        """Rolls back whatever is open."""
+        if self.raw.in_transaction:
+            self.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self._closing = True
+        self.connection.close()
+        self.raw.close()
+
+
+class _Writer:
+    """Runs groups of transactions, each in a savepoint, all in one commit."""
+
+    group_max = GROUP_WRITES_MAX
+
+    def __init__(self, held: _Held) -> None:
+        self._held = held
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        if not self._commit_together(jobs) and len(jobs) > 1:
+            # Something undid the whole group (a full disk does): let each stand or fall by itself.
+            for job in jobs:
+                self._commit_together([job])
+
+    def _commit_together(self, jobs: Sequence[Job]) -> bool:
+        held = self._held
+        try:
+            held.execute("BEGIN IMMEDIATE")
+            for job in jobs:
+                self._perform(job)
+                if not held.raw.in_transaction:
+                    break
+            else:
+                held.execute("COMMIT")
+                return True
+        except sqlite3.Error as error:
+            self._undo(jobs, translated(error, held.path))
+        else:
+            self._undo(jobs, None)
+        return False
+
+    def _perform(self, job: Job) -> None:
+        held = self._held
+        held.execute("SAVEPOINT work")
+        job.perform(held.connection)
+        if job.error is not None:
+            job.error = translated(job.error, held.path)
+            if held.raw.in_transaction:
+                held.execute("ROLLBACK TO work")
+        if held.raw.in_transaction:
+            held.execute("RELEASE work")
+
+    def _undo(self, jobs: Sequence[Job], error: BaseException | None) -> None:
+        self._held.leave()
+        for job in jobs:
+            job.result = None
+            job.error = job.error or error
+
+    def close(self) -> None:
+        self._held.close()
+
+
+class _Reader:
+    """Runs a few reads on one snapshot, taken after all of them were asked for."""
+
+    group_max = GROUP_READS_MAX
+
+    def __init__(self, held: _Held) -> None:
+        self._held = held
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        held = self._held
+        try:
+            held.execute("BEGIN")
+            for job in jobs:
+                read(job, held)
+            held.execute("COMMIT")
+        except sqlite3.Error as error:
+            for job in jobs:
+                job.error = job.error or translated(error, held.path)
+            held.leave()
+
+    def close(self) -> None:
+        self._held.close()
+
+
+def read(job: Job, held: _Held) -> None:
+    """Runs a reading job; an attempt to write is our bug and said to be."""
+    job.perform(held.connection)
+    if job.error is None:
+        return
+    cause = getattr(job.error, "orig", None)
+    if getattr(cause, "sqlite_errorcode", -1) & 0xFF == sqlite3.SQLITE_READONLY:
+        wrong = AssertionError("a function given to read() must not write")
+        wrong.__cause__ = job.error
+        job.error = wrong
+    job.error = translated(job.error, held.path)
+
+
+class SqliteDatabase:
+    """A database in a file of this machine, made if missing. Close it to end its threads."""
+
+    def __init__(
+        self, path: str | Path, *, readers: int = READERS, busy_seconds: float = BUSY_SECONDS
+    ) -> None:
+        def held(*, reading: bool) -> _Held:
+            return _Held(str(path), reading=reading, busy_seconds=busy_seconds)
+
+        self._writer = Crew("sqlite-write", [_Writer(held(reading=False))])
+        self._readers = Crew("sqlite-read", [_Reader(held(reading=True)) for _ in range(readers)])
+
+    async def transact(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return cast("T", await self._writer.submit(Job(work, args, kwargs, reading=False)))
+
+    async def read(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return cast("T", await self._readers.submit(Job(work, args, kwargs, reading=True)))
+
+    async def close(self) -> None:
+        await self._readers.close()
+        await self._writer.close()
+
+
+class MemoryDatabase:
+    """A database in memory that runs everything at once, where it was asked for: no threads, no waiting.
+
+    `image` is a database file's content to start from, such as `migrations.upgrade.empty_image()`.
+    """
+
+    def __init__(self, image: bytes | None = None) -> None:
+        self._held = _Held(":memory:", reading=False, busy_seconds=0.0)
+        if image is not None:
+            self._held.raw.deserialize(image)
+        self._writer = _Writer(self._held)
+        self._closed = False
+
+    async def transact(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        job = Job(work, args, kwargs, reading=False)
+        self._check_open()
+        self._writer.run([job])
+        return cast("T", _outcome(job))
+
+    async def read(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        job = Job(work, args, kwargs, reading=True)
+        self._check_open()
+        self._held.execute("PRAGMA query_only=ON")
+        try:
+            read(job, self._held)
+        finally:
+            self._held.execute("PRAGMA query_only=OFF")
+        return cast("T", _outcome(job))
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._held.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Trouble("database.unreachable", "The database was closed by this program.", retry=False)
+
+
+def _outcome(job: Job) -> Any:
+    if job.error is not None:
+        raise job.error
+    return job.result
