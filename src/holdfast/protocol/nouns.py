@@ -8,6 +8,13 @@ from __future__ import annotations
 
 import msgspec
 
+from holdfast.chunks import metadata
+
+# Described in the room that makes and checks them; the protocol only carries them.
+ChunkRecord = metadata.ChunkRecord
+Envelope = metadata.Envelope
+Closing = metadata.Closing
+
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """Base of everything said: immutable, by keyword; unknown fields are ignored, so fields may be added."""
@@ -41,25 +48,6 @@ class BucketInfo(Struct, frozen=True, kw_only=True):
     storage_class: str
 
 
-class Envelope(Struct, frozen=True, kw_only=True):
-    """How a version's random data key travels: wrapped, with the id of the key that unwraps it.
-
-    `mode` is "client" (only the tenant holds the key) or "gateway" (managed key).
-    """
-
-    mode: str
-    key_id: bytes
-    wrapped: bytes
-
-
-class Closing(Struct, frozen=True, kw_only=True):
-    """Sealed under the data key: size, chunk count and the order of chunk ids, so that a coordinator that
-    drops, swaps or adds chunks is found out. Made and checked by `chunks.keys`.
-    """
-
-    sealed: bytes
-
-
 class VersionInfo(Struct, frozen=True, kw_only=True):
     """A committed version."""
 
@@ -73,24 +61,6 @@ class VersionInfo(Struct, frozen=True, kw_only=True):
     """`crc64nvme:` and 16 hexadecimal digits, over the plain bytes of the whole object."""
     chunk_count: int
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
-
-
-class ChunkRecord(Struct, frozen=True, kw_only=True):
-    """One row per chunk: all that is needed to fetch and open it, but for the key."""
-
-    number: int
-    chunk_id: bytes
-    plain_length: int
-    packed_length: int
-    """Length after compression; equal to `plain_length` where compression did not pay."""
-    compressed: bool
-    sealed_length: int
-    shard_length: int
-    root: bytes
-    """32 bytes: the tree over the shard roots."""
-    checksum: int
-    """CRC-64/NVME of the chunk's plain bytes."""
-    format: int = 1
 
 
 class NodeAddress(Struct, frozen=True, kw_only=True):
