@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from holdfast.protocol.control import FailureReply
+from holdfast.protocol.failures import FailureReply, failure_of
 from holdfast.protocol.fleet import Signed, Welcome
 from holdfast.world.clock import MICROSECONDS, Clock
-from holdfast.world.errors import CODES, Failure, Refusal, Trouble
+from holdfast.world.errors import Failure, Refusal, Trouble
 
 CALL_SECONDS = 20.0
 REPLY_BYTES_MAX = 8 << 20
@@ -120,8 +120,7 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
 def failure_in(body: bytes, status: int, endpoint: str) -> Failure:
     """The failure as it was raised at the other end.
 
-    A body that is none (a proxy's error page) becomes Trouble("endpoint.unreachable"); a code that only
-    newer coordinators know becomes `internal`, its name kept in the facts.
+    A body that is none (a proxy's error page) becomes Trouble("endpoint.unreachable").
     """
     try:
         reply = msgspec.msgpack.decode(body, type=FailureReply)
@@ -132,16 +131,7 @@ def failure_in(body: bytes, status: int, endpoint: str) -> Failure:
             advice="Check the endpoint's URL, and any proxy in between.",
             status=status,
         )
-    code = reply.code if reply.code in CODES else "internal"
-    facts = {**reply.facts, "code_there": reply.code} if code != reply.code else reply.facts
-    if reply.retry or code in _TROUBLES:
-        return Trouble(code, reply.message, retry=reply.retry, advice=reply.advice, **facts)
-    return Refusal(code, reply.message, advice=reply.advice, **facts)
-
-
-_TROUBLES = frozenset(
-    {"database.busy", "database.unreachable", "disk.failed", "disk.full", "endpoint.unreachable", "internal"}
-)
+    return failure_of(reply)
 
 
 def checked_endpoint(text: str) -> str:

@@ -452,14 +452,3 @@ class Control(Protocol):
     async def close(self) -> None:
         """Gives connections back."""
         ...
-
-
-class FailureReply(Struct, frozen=True, kw_only=True):
-    """How a failure travels: the code decides, the words are for people."""
-
-    code: str
-    message: str
-    advice: str = ""
-    retry: bool = False
-    facts: dict[str, str | int | float | bool | None] = msgspec.field(default_factory=dict)
-    request_id: str = ""

@@ -1,0 +1,89 @@
+"""Settings of a coordinator: a TOML file in its home, overridden by environment variables.
+
+Every setting is a field below with its default and its sentence; docs/reference/settings.md is generated
+from them. A variable is the field's name in capitals after `HOLDFAST_`.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from holdfast.world.errors import Refusal
+
+FILE_NAME = "coordinator.toml"
+PREFIX = "HOLDFAST_"
+
+
+def _described(text: str, **limits: int) -> Meta:
+    return Meta(description=text, **limits)  # type: ignore[arg-type]  # limits are Meta's own keyword names
+
+
+class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an operator may set."""
+
+    database: Annotated[
+        str, _described("Database URL: empty for SQLite in the home folder, or postgresql://user@host/name.")
+    ] = ""
+    listen: Annotated[str, _described("Host and port of the HTTP endpoint.")] = "127.0.0.1:8333"
+    relay: Annotated[
+        str, _described("Address of the relay for clients that cannot reach nodes; empty switches it off.")
+    ] = "tcp://127.0.0.1:8334"
+    region: Annotated[str, _described("Region name that request signatures are made for.")] = "local"
+    default_class: Annotated[str, _described("Storage class of buckets that name none.")] = "standard"
+    heartbeat_seconds: Annotated[int, _described("How often nodes report.", ge=1, le=3600)] = 30
+    containment_seconds: Annotated[
+        int, _described("How long a silent node's shards still count as live for repair.", ge=1)
+    ] = 4 * 3600
+    trash_seconds: Annotated[
+        int, _described("How long removed versions can be restored before their space is freed.", ge=0)
+    ] = 30 * 86400
+    upload_idle_seconds: Annotated[
+        int, _described("How long an upload may lie idle before it is ended.", ge=60)
+    ] = 24 * 3600
+    pass_seconds: Annotated[int, _described("Pause between two rounds of a background pass.", ge=1)] = 60
+    log: Annotated[str, _described("`console` for people, `json` for programs.")] = "console"
+
+
+def load_settings(home: Path, environment: Mapping[str, str] = os.environ) -> CoordinatorSettings:
+    """The settings in force for `home`; raises Refusal("config.invalid") naming the setting that is wrong."""
+    path = home / FILE_NAME
+    values: dict[str, object] = {}
+    if path.exists():
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            raise Refusal("config.invalid", f"{path} is not TOML: {error}.") from error
+    for field in CoordinatorSettings.__struct_fields__:
+        text = environment.get(PREFIX + field.upper())
+        if text is not None:
+            values[field] = text
+    try:
+        return msgspec.convert(values, CoordinatorSettings, strict=False)
+    except msgspec.ValidationError as error:
+        raise Refusal(
+            "config.invalid",
+            f"A setting cannot work: {error}.",
+            advice=f"Look in {path} and in variables named {PREFIX}*; docs/reference/settings.md lists them.",
+        ) from error
+
+
+def database_url(settings: CoordinatorSettings, home: Path) -> str:
+    """The database in force."""
+    return settings.database or f"sqlite:///{home / 'holdfast.db'}"
+
+
+def listen_address(settings: CoordinatorSettings) -> tuple[str, int]:
+    """Host and port of `listen`."""
+    host, _, port = settings.listen.rpartition(":")
+    if not host or not port.isdigit():
+        raise Refusal(
+            "config.invalid", f"'{settings.listen}' is not HOST:PORT.", advice="Example: 127.0.0.1:8333."
+        )
+    return host.strip("[]"), int(port)

@@ -1,0 +1,89 @@
+"""Control operations: which right each one needs, and which room's function answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from holdfast.protocol.control import OPERATIONS, Operation
+from holdfast.world.errors import Refusal
+
+Handler = Callable[[str, Any], Awaitable[Any]]
+"""Answers a tenant's request: (tenant id, request) -> the request's `Reply`."""
+
+
+class Caller(NamedTuple):
+    """Whom a signature proved: `allows(action, bucket, key)` raises Refusal("access.denied")."""
+
+    tenant_id: str
+    allows: Callable[[str, str | None, str | None], None]
+
+
+# Operation -> the action a permit must allow. Uploads and versions are named by ids that only their own
+# tenant can use; the bucket and key were checked when the id was given out.
+ACTIONS: Final[dict[str, str]] = {
+    "bucket-make": "bucket:make",
+    "bucket-remove": "bucket:remove",
+    "bucket-list": "bucket:list",
+    "object-list": "object:list",
+    "object-stat": "object:read",
+    "object-remove": "object:remove",
+    "upload-begin": "object:write",
+    "upload-show": "object:write",
+    "upload-plan": "object:write",
+    "upload-replace": "object:write",
+    "upload-record": "object:write",
+    "upload-commit": "object:write",
+    "upload-abort": "object:write",
+    "read-open": "object:read",
+    "read-plan": "object:read",
+    "read-chunk-ids": "object:read",
+    "shard-report": "object:read",
+    "tenant-show": "tenant:show",
+    "key-register": "tenant:keys",
+    "node-list": "node:list",
+    "node-invite": "node:register",
+}
+
+
+class ControlDoor:
+    """Checks the right, calls the room."""
+
+    def __init__(self, handlers: Mapping[type[Operation], Handler]) -> None:
+        missing = {operation.name for operation in OPERATIONS.values() if operation not in handlers}
+        assert not missing, f"operations without a handler: {missing}"
+        self._handlers = dict(handlers)
+
+    async def answer(self, caller: Caller, request: Operation) -> Any:
+        """The request's `Reply`; raises the room's Refusal or Trouble."""
+        key = getattr(request, "key", None)
+        if key is None:
+            key = getattr(request, "prefix", None)
+        caller.allows(ACTIONS[request.name], getattr(request, "bucket", None), key)
+        return await self._handlers[type(request)](caller.tenant_id, request)
+
+
+class DirectControl:
+    """`protocol.control.Control` without HTTP: the simulation and the gateway's own client call the door."""
+
+    def __init__(self, door: ControlDoor, caller: Caller) -> None:
+        self._door = door
+        self._caller = caller
+
+    async def call(self, request: Operation) -> Any:
+        return await self._door.answer(self._caller, request)
+
+    async def close(self) -> None:
+        pass
+
+
+def operation_named(name: str) -> type[Operation]:
+    """The struct of an operation; raises Refusal("request.invalid")."""
+    try:
+        return OPERATIONS[name]
+    except KeyError:
+        raise Refusal(
+            "request.invalid",
+            f"There is no operation '{name}'.",
+            advice="The client may be newer than this coordinator; `holdfast --version` on both sides tells.",
+        ) from None
