@@ -83,3 +83,8 @@ def running_pid(folder: Path) -> int | None:
 def _pid_in(folder: Path) -> int | None:
     text = (folder / _LOCK).read_text(encoding="ascii").strip()
     return int(text) if text.isdecimal() else None
+
+
+def mode_of(path: Path) -> int:
+    """The permission bits of a file or folder."""
+    return path.stat().st_mode & 0o777
