@@ -104,6 +104,12 @@ def translated(error: BaseException) -> BaseException:
     return again
 
 
+def settled(error: BaseException) -> BaseException:
+    """Like `translated`, for a caller that will not try again by itself."""
+    outcome = translated(error)
+    return outcome.trouble if isinstance(outcome, _AgainError) else outcome
+
+
 def unreachable(words: str, *, retry: bool = True) -> Trouble:
     """The Trouble of a server that does not answer or turns us away."""
     return Trouble(

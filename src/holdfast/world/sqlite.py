@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
 
 from holdfast.world.crew import Crew, Job
 from holdfast.world.errors import Trouble
@@ -58,9 +58,9 @@ def open_sqlite(path: str, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Con
 
 
 def engine_on(raw: sqlite3.Connection) -> Engine:
-    """An engine whose only connection is `raw`."""
+    """An engine whose only connection is `raw`, which stays open when the engine's user closes it."""
     return create_engine(
-        "sqlite+pysqlite://", creator=lambda: raw, poolclass=NullPool, query_cache_size=CACHED_STATEMENTS
+        "sqlite+pysqlite://", creator=lambda: raw, poolclass=StaticPool, query_cache_size=CACHED_STATEMENTS
     )
 
 
