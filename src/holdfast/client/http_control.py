@@ -111,7 +111,7 @@ def failure_in(content: bytes, status: int, media_type: str) -> Failure:
     """The Refusal or Trouble that a reply other than 200 carries; a stranger's reply becomes one too."""
     kind = msgspec.json if "json" in media_type else msgspec.msgpack
     try:
-        reply = kind.decode(content, type=FailureReply)
+        return failure_of(kind.decode(content, type=FailureReply))
     except msgspec.DecodeError:
         return Trouble(
             "endpoint.unreachable",
@@ -119,4 +119,3 @@ def failure_in(content: bytes, status: int, media_type: str) -> Failure:
             retry=status >= SERVER_FAULT,
             advice="Check the endpoint's address, and what stands between it and this program.",
         )
-    return failure_of(reply)
