@@ -18,8 +18,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Child:
-    """One process running `holdfast ARGUMENTS`. It has its own session, so Ctrl-C reaches only the parent,
-    and gets SIGTERM from the kernel if the parent dies without stopping it."""
+    """One process running `holdfast ARGUMENTS`.
+
+    It has a session of its own, so that Ctrl-C reaches only the parent, and gets SIGTERM from the kernel if
+    the parent dies without stopping it.
+    """
 
     def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         self.name = name
@@ -91,7 +94,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _dying_with(parent: int) -> Callable[[], None]:
-    """What runs in the child before exec: the kernel ends it when `parent` dies, or it ends now if too late."""
+    """What runs in the child before exec: if `parent` dies the kernel ends it, or it ends itself now."""
 
     def prepare() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -21,34 +21,36 @@ FILE_NAME = "coordinator.toml"
 PREFIX = "HOLDFAST_"
 
 
-def _described(text: str, **limits: int) -> Meta:
-    return Meta(description=text, **limits)  # type: ignore[arg-type]  # limits are Meta's own keyword names
-
-
 class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an operator may set."""
 
     database: Annotated[
-        str, _described("Database URL: empty for SQLite in the home folder, or postgresql://user@host/name.")
+        str,
+        Meta(
+            description="Database URL: empty for SQLite in the home folder, or postgresql://user@host/name."
+        ),
     ] = ""
-    listen: Annotated[str, _described("Host and port of the HTTP endpoint.")] = "127.0.0.1:8333"
+    listen: Annotated[str, Meta(description="Host and port of the HTTP endpoint.")] = "127.0.0.1:8333"
     relay: Annotated[
-        str, _described("Address of the relay for clients that cannot reach nodes; empty switches it off.")
+        str,
+        Meta(description="Address of the relay for clients that cannot reach nodes; empty switches it off."),
     ] = "tcp://127.0.0.1:8334"
-    region: Annotated[str, _described("Region name that request signatures are made for.")] = "local"
-    default_class: Annotated[str, _described("Storage class of buckets that name none.")] = "standard"
-    heartbeat_seconds: Annotated[int, _described("How often nodes report.", ge=1, le=3600)] = 30
+    region: Annotated[str, Meta(description="Region name that request signatures are made for.")] = "local"
+    default_class: Annotated[str, Meta(description="Storage class of buckets that name none.")] = "standard"
+    heartbeat_seconds: Annotated[int, Meta(description="How often nodes report.", ge=1, le=3600)] = 30
     containment_seconds: Annotated[
-        int, _described("How long a silent node's shards still count as live for repair.", ge=1)
+        int, Meta(description="How long a silent node's shards still count as live for repair.", ge=1)
     ] = 4 * 3600
     trash_seconds: Annotated[
-        int, _described("How long removed versions can be restored before their space is freed.", ge=0)
+        int, Meta(description="How long removed versions can be restored before their space is freed.", ge=0)
     ] = 30 * 86400
     upload_idle_seconds: Annotated[
-        int, _described("How long an upload may lie idle before it is ended.", ge=60)
+        int, Meta(description="How long an upload may lie idle before it is ended.", ge=60)
     ] = 24 * 3600
-    pass_seconds: Annotated[int, _described("Pause between two rounds of a background pass.", ge=1)] = 60
-    log: Annotated[str, _described("`console` for people, `json` for programs.")] = "console"
+    pass_seconds: Annotated[int, Meta(description="Pause between two rounds of a background pass.", ge=1)] = (
+        60
+    )
+    log: Annotated[str, Meta(description="`console` for people, `json` for programs.")] = "console"
 
 
 def load_settings(home: Path, environment: Mapping[str, str] = os.environ) -> CoordinatorSettings:

@@ -6,8 +6,7 @@ from fastapi import Request
 
 from holdfast.doors.rest.control import Caller
 from holdfast.protocol import sigv4
-from holdfast.tenants import permits
-from holdfast.tenants.keys import AccessKeys
+from holdfast.tenants.keys import Keys
 from holdfast.world.clock import Clock
 from holdfast.world.errors import Refusal
 
@@ -17,7 +16,7 @@ SERVICE = "holdfast"
 class Authentication:
     """Believes a request only if its body, path, query and signed headers match the signature."""
 
-    def __init__(self, keys: AccessKeys, clock: Clock, *, region: str) -> None:
+    def __init__(self, keys: Keys, clock: Clock, *, region: str) -> None:
         self._keys = keys
         self._clock = clock
         self._region = region
@@ -38,18 +37,7 @@ class Authentication:
             now=self._clock.now(),
             payload_hash=body_sha256,
         )
-        return caller_for(signer.tenant_id, signer.permit, self._clock)
-
-
-def caller_for(tenant_id: str, permit: permits.Permit, clock: Clock) -> Caller:
-    """The caller whose key carries `permit`."""
-
-    def allows(action: str, bucket: str | None, key: str | None) -> None:
-        verdict = permits.allows(permit, action, bucket, key, clock.now())
-        if not verdict.allowed:
-            raise Refusal("access.denied", f"The access key may not {action}: {verdict.reason}.")
-
-    return Caller(tenant_id, allows)
+        return Caller(signer.tenant_id, signer.permit)
 
 
 def _signed_parts(request: Request) -> sigv4.Request:

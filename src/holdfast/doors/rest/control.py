@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from holdfast.protocol.control import OPERATIONS, Operation
+from holdfast.tenants.permits import ACTION_OF, Permit, demand
+from holdfast.world.clock import Clock
 from holdfast.world.errors import Refusal
 
 Handler = Callable[[str, Any], Awaitable[Any]]
@@ -13,53 +15,32 @@ Handler = Callable[[str, Any], Awaitable[Any]]
 
 
 class Caller(NamedTuple):
-    """Whom a signature proved: `allows(action, bucket, key)` raises Refusal("access.denied")."""
+    """Whom a signature proved, and what the access key permits."""
 
     tenant_id: str
-    allows: Callable[[str, str | None, str | None], None]
-
-
-# Operation -> the action a permit must allow. Uploads and versions are named by ids that only their own
-# tenant can use; the bucket and key were checked when the id was given out.
-ACTIONS: Final[dict[str, str]] = {
-    "bucket-make": "bucket:make",
-    "bucket-remove": "bucket:remove",
-    "bucket-list": "bucket:list",
-    "object-list": "object:list",
-    "object-stat": "object:read",
-    "object-remove": "object:remove",
-    "upload-begin": "object:write",
-    "upload-show": "object:write",
-    "upload-plan": "object:write",
-    "upload-replace": "object:write",
-    "upload-record": "object:write",
-    "upload-commit": "object:write",
-    "upload-abort": "object:write",
-    "read-open": "object:read",
-    "read-plan": "object:read",
-    "read-chunk-ids": "object:read",
-    "shard-report": "object:read",
-    "tenant-show": "tenant:show",
-    "key-register": "tenant:keys",
-    "node-list": "node:list",
-    "node-invite": "node:register",
-}
+    permit: Permit
 
 
 class ControlDoor:
     """Checks the right, calls the room."""
 
-    def __init__(self, handlers: Mapping[type[Operation], Handler]) -> None:
+    def __init__(self, handlers: Mapping[type[Operation], Handler], clock: Clock) -> None:
         missing = {operation.name for operation in OPERATIONS.values() if operation not in handlers}
         assert not missing, f"operations without a handler: {missing}"
         self._handlers = dict(handlers)
+        self._clock = clock
 
     async def answer(self, caller: Caller, request: Operation) -> Any:
-        """The request's `Reply`; raises the room's Refusal or Trouble."""
+        """The request's `Reply`; raises Refusal("access.denied") or what the room raises.
+
+        Uploads and versions are named by ids that only their own tenant can use; the bucket and key were
+        checked when the id was given out.
+        """
         key = getattr(request, "key", None)
         if key is None:
             key = getattr(request, "prefix", None)
-        caller.allows(ACTIONS[request.name], getattr(request, "bucket", None), key)
+        bucket = getattr(request, "bucket", None)
+        demand(caller.permit, ACTION_OF[request.name], bucket, key, self._clock.now())
         return await self._handlers[type(request)](caller.tenant_id, request)
 
 
