@@ -33,6 +33,7 @@ STATUS: Final[dict[str, int]] = {
     "name.invalid": 400,
     "node.unknown": 404,
     "node.full": 507,
+    "node.running": 409,
     "object.unknown": 404,
     "path.escapes": 400,
     "precondition.failed": 412,
