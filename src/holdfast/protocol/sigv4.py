@@ -63,7 +63,7 @@ class Claim(NamedTuple):
     expires_seconds: int | None
     """How long a presigned request is good for; None in the header form."""
     payload_hash: str
-    """`x-amz-content-sha256` as sent; if absent, "" in the header form, UNSIGNED-PAYLOAD in the query form."""
+    """`x-amz-content-sha256` as sent; if absent, "" in the header form, UNSIGNED-PAYLOAD when presigned."""
 
     @property
     def scope(self) -> str:
