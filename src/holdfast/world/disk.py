@@ -8,6 +8,15 @@ from typing import Protocol
 Buffer = bytes | bytearray | memoryview
 
 
+def check_name(name: str) -> str:
+    """The name itself if it is a plain file name: without separators, and no dot in front."""
+    assert name, "a file needs a name"
+    assert name[0] != ".", f"'{name}': names with a dot in front are the disk's own"
+    assert "/" not in name, f"'{name}' would lead out of the folder"
+    assert "\0" not in name, "a file's name has no NUL"
+    return name
+
+
 class DiskFile(Protocol):
     """One open file. Every call raises Trouble("disk.failed") or Trouble("disk.full", retry=False)."""
 
@@ -40,7 +49,7 @@ class DiskFile(Protocol):
 
 
 class Disk(Protocol):
-    """One folder. Names are plain file names, without separators."""
+    """One folder. Names are plain file names, without separators and without a dot in front."""
 
     def names(self) -> list[str]:
         """All files, sorted."""
