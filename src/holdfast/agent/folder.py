@@ -33,6 +33,19 @@ def make_private(folder: Path) -> None:
         ) from error
 
 
+def vault_folder(folder: Path, vault: str) -> Path:
+    """Where the shards of the node in `folder` are, made if missing; raises Trouble("disk.failed")."""
+    os.umask(0o077)
+    path = folder / vault
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Trouble(
+            "disk.failed", f"The folder {path} cannot be used: {error.strerror}.", retry=False
+        ) from error
+    return path
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Holds the folder for this process; raises Refusal("node.running") if another has it.

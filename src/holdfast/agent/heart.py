@@ -17,16 +17,15 @@ import msgspec
 import structlog
 
 from holdfast.agent.home import Home, Memory, Settings, Status, next_sequence
+from holdfast.agent.registration import check_welcome, registration
 from holdfast.protocol.fleet import (
     HEARTBEAT_SECONDS,
     Coordinator,
     Deletion,
     NodeFacts,
-    Register,
-    Signed,
     Welcome,
 )
-from holdfast.protocol.heartbeats import HEARTBEAT_DOMAIN, REGISTER_DOMAIN, seal_signed
+from holdfast.protocol.heartbeats import HEARTBEAT_DOMAIN, seal_signed
 from holdfast.protocol.messages import SHARD_ID_BYTES
 from holdfast.protocol.signing import SigningKey, key_id
 from holdfast.world.chance import Chance
@@ -155,7 +154,9 @@ class Heart:
         if self._memory.registered:
             welcome = await self._coordinator.heartbeat(seal_signed(self._key, HEARTBEAT_DOMAIN, facts))
         else:
-            welcome = await self._coordinator.register(self._registration(facts))
+            token = self._settings.token
+            welcome = await self._coordinator.register(registration(self._key, token, facts))
+            check_welcome(token, self._settings.endpoint, welcome)
         offset = welcome.time - (before + self._clock.now()) // 2
         self._reported.update(facts.lost)
         await self._heed(welcome, offset)
@@ -188,16 +189,6 @@ class Heart:
             # An owner's slip of the pen must not take a running node away from the fleet.
             log.warning("settings not read", failure=str(refusal))
         self._obey(self._settings)
-
-    def _registration(self, facts: NodeFacts) -> Signed:
-        token = self._settings.token
-        if not token:
-            raise Refusal(
-                "config.missing",
-                "This node has no invitation.",
-                advice="Run 'holdfast node init' with the token from your account.",
-            )
-        return seal_signed(self._key, REGISTER_DOMAIN, Register(token=token, facts=facts))
 
     async def _heed(self, welcome: Welcome, offset: int) -> None:
         keys_changed = welcome.issuer_keys != self._memory.issuers
