@@ -1,0 +1,101 @@
+"""Buckets: made, removed and listed by the tenant that owns them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from holdfast.files import store
+from holdfast.files.names import check_bucket_name
+from holdfast.files.places import Places
+from holdfast.protocol.control import LIST_KEYS_MAX, BucketList, BucketMake, BucketRemove, Done
+from holdfast.protocol.control import Buckets as BucketPage
+from holdfast.protocol.nouns import BucketInfo
+from holdfast.world.clock import Clock
+from holdfast.world.database import Database
+from holdfast.world.errors import Refusal
+
+
+def owned_bucket(connection: Connection, tenant: str, name: str) -> store.Bucket:
+    """The tenant's bucket; raises Refusal("bucket.unknown"), also for a bucket of somebody else."""
+    bucket = store.bucket_named(connection, name)
+    if bucket is None or bucket.tenant != tenant:
+        raise Refusal(
+            "bucket.unknown",
+            f"There is no bucket '{name[:80]}'.",
+            advice="Make it first, or check its name.",
+            bucket=name[:80],
+        )
+    return bucket
+
+
+def make(connection: Connection, tenant: str, name: str, storage_class: str, now: int) -> store.Bucket:
+    """Makes a bucket; raises Refusal("bucket.exists"), whoever has the name."""
+    held = store.bucket_named(connection, name)
+    if held is not None:
+        yours = held.tenant == tenant
+        raise Refusal(
+            "bucket.exists",
+            f"You already have a bucket '{name}'." if yours else f"The bucket name '{name}' is taken.",
+            advice="" if yours else "Names are shared by all tenants: choose another one.",
+            bucket=name,
+            yours=yours,
+        )
+    return store.add_bucket(connection, tenant, name, storage_class, now)
+
+
+def remove(connection: Connection, tenant: str, name: str) -> None:
+    """Removes an empty bucket; what is in its trash is freed in its time.
+
+    Raises:
+        Refusal: "bucket.unknown"; "bucket.not_empty" while it has objects or open uploads.
+    """
+    bucket = owned_bucket(connection, tenant, name)
+    if store.bucket_in_use(connection, bucket.id):
+        raise Refusal(
+            "bucket.not_empty",
+            f"The bucket '{name}' still has objects or uploads under way.",
+            advice="Remove its objects and end its uploads first.",
+            bucket=name,
+        )
+    store.remove_bucket(connection, bucket.id)
+
+
+def info(bucket: store.Bucket) -> BucketInfo:
+    """The bucket as its owner sees it."""
+    return BucketInfo(bucket=bucket.name, created=bucket.created, storage_class=bucket.storage_class)
+
+
+def check_limit(limit: int, most: int) -> int:
+    """A page size from 0 up; more than `most` is cut down to it. Raises Refusal("request.invalid")."""
+    if limit < 0:
+        raise Refusal("request.invalid", f"A page of {limit} entries cannot be given.")
+    return min(limit, most)
+
+
+class Buckets:
+    """The bucket operations, each for one tenant."""
+
+    def __init__(self, *, database: Database, places: Places, clock: Clock) -> None:
+        self._database = database
+        self._places = places
+        self._clock = clock
+
+    async def make(self, tenant: str, request: BucketMake) -> BucketInfo:
+        """Raises Refusal("bucket.invalid" | "bucket.exists" | "class.unknown")."""
+        check_bucket_name(request.bucket)
+        storage_class = self._places.storage_class(request.storage_class).class_name
+        now = self._clock.now()
+        return info(await self._database.transact(make, tenant, request.bucket, storage_class, now))
+
+    async def remove(self, tenant: str, request: BucketRemove) -> Done:
+        """Raises Refusal("bucket.unknown" | "bucket.not_empty")."""
+        await self._database.transact(remove, tenant, request.bucket)
+        return Done()
+
+    async def list(self, tenant: str, request: BucketList) -> BucketPage:
+        """The tenant's buckets by name, a page at a time."""
+        limit = check_limit(request.limit, LIST_KEYS_MAX)
+        found = await self._database.read(store.buckets_of, tenant, request.after or "", limit + 1)
+        shown = found[:limit]
+        more = len(found) > limit > 0
+        return BucketPage(buckets=[info(b) for b in shown], after=shown[-1].name if more else None)

@@ -1,0 +1,142 @@
+"""Reading: a version's ticket, the sources of a range of chunks, the ids that its closing is checked by."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import Connection
+
+from holdfast.files import names, placed, store_chunks, versions
+from holdfast.files.buckets import check_limit
+from holdfast.files.faults import places_of
+from holdfast.files.places import Holder, Places
+from holdfast.files.store import Version
+from holdfast.files.store_chunks import Chunk
+from holdfast.files.upload import check_count, check_session_key
+from holdfast.files.versions import version_info
+from holdfast.protocol.control import (
+    PLAN_CHUNKS_MAX,
+    ChunkIds,
+    ReadChunkIds,
+    ReadOpen,
+    ReadPlan,
+    ReadPlans,
+    ReadTicket,
+)
+from holdfast.protocol.nouns import ChunkSources, Closing
+from holdfast.world.database import Database
+from holdfast.world.offload import Offload
+
+IDS_MAX = 10_000
+
+
+def ordered_sources(
+    chunk: Chunk, faulted: Collection[tuple[int, int, int]], holder_of: Places
+) -> list[tuple[int, Holder]]:
+    """(index, holder) of the stored shards, those to try first in front.
+
+    Nodes online and unsuspected come first; among them the data shards, which need no decoding. A suspect
+    shard or a silent node is still named, at the end: it may be the k-th.
+    """
+    found = []
+    for index, alias in enumerate(placed.unpack(chunk.placement)):
+        holder = holder_of.holder(alias) if alias != placed.NOT_STORED else None
+        if holder is not None:
+            suspect = (chunk.number, index, alias) in faulted
+            found.append((suspect, not holder.online, index, holder))
+    return [(index, holder) for _, _, index, holder in sorted(found, key=lambda entry: entry[:3])]
+
+
+def range_of(
+    connection: Connection, tenant: str, bucket: str, version_id: str, first: int, count: int
+) -> tuple[list[Chunk], set[tuple[int, int, int]]]:
+    """Chunks first.. of a version and what is wrong with them; raises Refusal("... .unknown")."""
+    _, version = versions.find_by_id(connection, tenant, bucket, version_id)
+    if count == 0:
+        return [], set()
+    found = store_chunks.chunk_range(connection, version.stream, first, count)
+    found = [chunk for chunk in found if chunk.number < first + count]
+    return found, places_of(store_chunks.faults_of(connection, version.stream, first, first + count - 1))
+
+
+def ids_of(
+    connection: Connection, tenant: str, bucket: str, version_id: str, first: int, limit: int
+) -> tuple[Version, list[bytes]]:
+    """The version and the ids of its chunks from number `first`."""
+    _, version = versions.find_by_id(connection, tenant, bucket, version_id)
+    return version, store_chunks.chunk_ids(connection, version.stream, first, limit)
+
+
+class Downloads:
+    """The reading operations, each for one tenant. Grants are signed in the offload."""
+
+    def __init__(self, *, database: Database, places: Places, offload: Offload) -> None:
+        self._database = database
+        self._places = places
+        self._offload = offload
+
+    async def open(self, tenant: str, request: ReadOpen) -> ReadTicket:
+        """What is needed before the first chunk.
+
+        Raises Refusal("name.invalid" | "bucket.unknown" | "object.unknown").
+        """
+        key = names.encode_key(request.key)
+        bucket, version = await self._database.read(
+            versions.find, tenant, request.bucket, key, request.version_id
+        )
+        return ReadTicket(
+            version=version_info(bucket.name, version),
+            redundancy=version.redundancy,
+            chunk_size=version.chunk_size,
+            envelope=version.envelope,
+            closing=Closing(sealed=version.closing),
+        )
+
+    async def plan(self, tenant: str, request: ReadPlan) -> ReadPlans:
+        """Chunks with their sources; past the version's end there are none.
+
+        Raises Refusal("bucket.unknown" | "object.unknown" | "request.invalid" | "request.too_large").
+        """
+        check_count(request.count, PLAN_CHUNKS_MAX)
+        check_session_key(request.session_key)
+        first, count = check_limit(request.first, 1 << 31), check_limit(request.count, PLAN_CHUNKS_MAX)
+        found, faulted = await self._database.read(
+            range_of, tenant, request.bucket, request.version_id, first, count
+        )
+
+        def give() -> ReadPlans:
+            return ReadPlans(
+                chunks=[
+                    self._sources(chunk, faulted, account=tenant, session_key=request.session_key)
+                    for chunk in found
+                ]
+            )
+
+        return await self._offload.run(give)
+
+    async def chunk_ids(self, tenant: str, request: ReadChunkIds) -> ChunkIds:
+        """Chunk ids in order; `after` is the `first` of the next page."""
+        limit = check_limit(request.limit, IDS_MAX)
+        first = check_limit(request.first, 1 << 31)
+        version, ids = await self._database.read(
+            ids_of, tenant, request.bucket, request.version_id, first, limit
+        )
+        following = first + len(ids)
+        more = len(ids) == limit > 0 and following < version.chunk_count
+        return ChunkIds(ids=b"".join(ids), after=following if more else None)
+
+    def _sources(
+        self, chunk: Chunk, faulted: Collection[tuple[int, int, int]], *, account: str, session_key: bytes
+    ) -> ChunkSources:
+        sources = [
+            self._places.source(
+                holder,
+                account=account,
+                session_key=session_key,
+                chunk_id=chunk.chunk_id,
+                index=index,
+                length=chunk.shard_length,
+            )
+            for index, holder in ordered_sources(chunk, faulted, self._places)
+        ]
+        return ChunkSources(chunk=chunk.record, sources=sources)

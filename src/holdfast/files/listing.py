@@ -1,0 +1,106 @@
+"""What a listing answers, decided from keys alone.
+
+The law: a listing shows *entries* in byte order. Without a delimiter an entry is a key. With one, all keys
+that share what comes up to the first delimiter after the prefix are rolled up into that common prefix, which
+is one entry. A page holds at most `limit` entries and continues after the last entry shown; a marker that
+lies inside a common prefix skips the whole of it, so a common prefix is never shown twice.
+
+A `Page` says what it wants to read next (`want`) and is given rows (`feed`), until it is full or the keys
+have ended. Once it has met a common prefix it seeks past it instead of reading through it: the work depends
+on the entries shown, not on the keys in the bucket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+_ROWS_MIN = 4
+"""Rows read after a seek past a prefix: often the next key lies under yet another prefix."""
+
+
+class Keyed(Protocol):
+    """A row with its key."""
+
+    @property
+    def key(self) -> bytes:
+        """UTF-8."""
+        ...
+
+
+RowT = TypeVar("RowT", bound=Keyed)
+
+
+class Want(NamedTuple):
+    """The next rows to read: the first `rows` with start <= key < end (no end: None), in byte order."""
+
+    start: bytes
+    end: bytes | None
+    rows: int
+
+
+def after_all(prefix: bytes) -> bytes | None:
+    """The least string greater than every string that begins with `prefix`; None if there is none."""
+    trimmed = prefix.rstrip(b"\xff")
+    return trimmed[:-1] + bytes([trimmed[-1] + 1]) if trimmed else None
+
+
+def rolled_up(key: bytes, prefix: bytes, delimiter: bytes) -> bytes | None:
+    """The common prefix that stands for `key`, or None if the key is an entry of its own."""
+    if not delimiter or not key.startswith(prefix):
+        return None
+    cut = key.find(delimiter, len(prefix))
+    return None if cut < 0 else key[: cut + len(delimiter)]
+
+
+class Page(Generic[RowT]):
+    """One page in the making. `rows` and `prefixes` are what it shows; `after` is how to go on, or None."""
+
+    def __init__(self, *, prefix: bytes, delimiter: bytes, after: bytes | None, limit: int) -> None:
+        self._prefix = prefix
+        self._delimiter = delimiter
+        self._limit = limit
+        self._end = after_all(prefix)
+        self._start: bytes | None = prefix
+        self._burst = limit + 1
+        self._last = b""
+        self.rows: list[RowT] = []
+        self.prefixes: list[bytes] = []
+        self.after: bytes | None = None
+        if after is not None:
+            common = rolled_up(after, prefix, delimiter)
+            beyond = after + b"\0" if common is None else after_all(common)
+            self._start = None if beyond is None else max(prefix, beyond)
+
+    def want(self) -> Want | None:
+        """What to read next; None when the page is complete."""
+        if self._start is None or self._limit == 0 or (self._end is not None and self._start >= self._end):
+            return None
+        return Want(self._start, self._end, self._burst)
+
+    def feed(self, rows: Sequence[RowT]) -> None:
+        """Takes the rows that `want` asked for: fewer than asked for means that the keys have ended."""
+        wanted, self._start = self._burst, None
+        skip_to: bytes | None = b""
+        taken = 0
+        for row in rows:
+            if skip_to is None or row.key < skip_to:
+                continue
+            taken += 1
+            if len(self.rows) + len(self.prefixes) == self._limit:
+                # The entry that no longer fits only proves that there is more.
+                self.after = self._last
+                return
+            common = rolled_up(row.key, self._prefix, self._delimiter)
+            if common is None:
+                self.rows.append(row)
+                self._last = row.key
+            else:
+                self.prefixes.append(common)
+                self._last = common
+                skip_to = after_all(common)
+        if len(rows) == wanted and skip_to is not None:
+            self._start = max(rows[-1].key + b"\0", skip_to)
+            # Reads as far as the last read was of use: a burst that fell under one prefix is not repeated.
+            room = self._limit + 1 - len(self.rows) - len(self.prefixes)
+            self._burst = min(room, max(_ROWS_MIN, 2 * taken))

@@ -1,0 +1,196 @@
+"""Recording a finished chunk: what its receipts prove, and what becomes of its row.
+
+The law: a chunk is recorded on at least `ack_at` receipts for distinct shards on distinct nodes. Recording
+the same chunk again adds the shards that were still missing, before and after the commit; recording another
+chunk under the same number, before the commit, replaces it. Whatever shard the placement has no room for is
+deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from holdfast.chunks.layout import check_record
+from holdfast.chunks.redundancy import Redundancy
+from holdfast.files import placed, store_chunks, store_uploads
+from holdfast.files.store_chunks import Chunk
+from holdfast.files.store_uploads import Upload
+from holdfast.protocol.messages import shard_id
+from holdfast.protocol.nouns import ChunkDone, ChunkRecord
+from holdfast.protocol.receipts import check_receipt
+from holdfast.world.errors import Refusal
+
+CHUNKS_OF_VERSION_MAX = 10_000_000
+
+Journal = Callable[[Connection, Sequence[tuple[int, bytes]], int], None]
+"""Notes in the caller's transaction that these (node alias, shard id) are to be deleted; the time is now."""
+
+
+class ProvenChunk(NamedTuple):
+    """A chunk with the (index, alias) pairs that valid receipts prove, in shard order."""
+
+    record: ChunkRecord
+    stored: list[tuple[int, int]]
+
+
+def check_chunk(done: ChunkDone, redundancy: Redundancy, chunk_size: int) -> None:
+    """Refuses what cannot be a chunk of this upload: Refusal("request.invalid" | "format.invalid" | ...)."""
+    record = done.chunk
+    check_record(record, redundancy)
+    if record.plain_length > chunk_size:
+        raise Refusal(
+            "request.invalid",
+            f"Chunk {record.number} has {record.plain_length} bytes; the upload's chunks have {chunk_size}.",
+            advice="Cut the object as the upload's ticket says.",
+            number=record.number,
+        )
+    if record.number >= CHUNKS_OF_VERSION_MAX or not 0 <= record.checksum < 1 << 64:
+        raise Refusal("request.invalid", f"Chunk {record.number} has an impossible number or checksum.")
+    if any(not 0 <= shard.index < redundancy.n for shard in done.stored):
+        raise Refusal("request.invalid", f"Chunk {record.number} names a shard that it does not have.")
+
+
+def prove(done: ChunkDone, ack_at: int, alias_of: Callable[[bytes], int | None], now: int) -> ProvenChunk:
+    """What the receipts prove.
+
+    A receipt that proves nothing refuses the whole request: it is never made by accident.
+
+    Raises:
+        Refusal: "signature.invalid", "format.invalid", "format.newer", "node.unknown"; "upload.incomplete"
+            for fewer than `ack_at` shards on distinct nodes.
+    """
+    record = done.chunk
+    places: dict[int, int] = {}
+    for shard in done.stored:
+        check_receipt(
+            shard.receipt,
+            node_id=shard.node_id,
+            shard_id=shard_id(record.chunk_id, shard.index),
+            root=None,
+            size=record.shard_length,
+            now=now,
+        )
+        alias = alias_of(shard.node_id)
+        if alias is None:
+            raise Refusal(
+                "node.unknown",
+                "A receipt was signed by a node that does not belong to the fleet.",
+                node=shard.node_id.hex()[:16],
+            )
+        places.setdefault(shard.index, alias)
+    if len(set(places.values())) < ack_at:
+        raise Refusal(
+            "upload.incomplete",
+            f"Chunk {record.number} has {len(set(places.values()))} receipts of distinct nodes; "
+            f"{ack_at} are needed.",
+            advice="Send more of its shards, to other nodes if need be, and record it again.",
+            number=record.number,
+            receipts=len(set(places.values())),
+            needed=ack_at,
+        )
+    return ProvenChunk(record, sorted(places.items()))
+
+
+def record(
+    connection: Connection, tenant: str, upload_id: str, proven: list[ProvenChunk], journal: Journal, now: int
+) -> None:
+    """The transaction of `upload-record`; raises Refusal("upload.unknown" | "request.invalid")."""
+    upload = known_upload(connection, tenant, upload_id)
+    changed = False
+    surplus: list[tuple[int, bytes]] = []
+    for chunk in proven:
+        held = store_chunks.chunk_numbered(connection, upload.stream, chunk.record.number)
+        if held is not None and held.chunk_id == chunk.record.chunk_id:
+            surplus += _add_shards(connection, held, chunk)
+            continue
+        if upload.state != "open":
+            raise unknown_upload(upload_id)
+        if held is not None:
+            surplus += shards_of(held)
+            store_chunks.remove_chunk(connection, held)
+        surplus += _add_chunk(connection, upload, chunk, now)
+        changed = True
+    journal(connection, surplus, now)
+    store_uploads.touch(connection, upload, now, changed=changed)
+
+
+def shards_of(chunk: Chunk) -> list[tuple[int, bytes]]:
+    """(node alias, shard id) of every stored shard."""
+    aliases = placed.unpack(chunk.placement)
+    return [(alias, shard_id(chunk.chunk_id, index)) for index, alias in enumerate(aliases) if alias]
+
+
+def known_upload(connection: Connection, tenant: str, upload_id: str) -> Upload:
+    """The tenant's upload, open or committed; raises Refusal("upload.unknown")."""
+    upload = store_uploads.upload_by_id(connection, tenant, upload_id)
+    if upload is None:
+        raise unknown_upload(upload_id)
+    return upload
+
+
+def unknown_upload(upload_id: str) -> Refusal:
+    """The same words for an upload that never was, is over, or is somebody else's."""
+    return Refusal(
+        "upload.unknown",
+        "There is no such upload under way.",
+        advice="It was ended, or left idle for too long: begin a new one.",
+        upload=upload_id[:80],
+    )
+
+
+def _add_chunk(
+    connection: Connection, upload: Upload, chunk: ProvenChunk, now: int
+) -> list[tuple[int, bytes]]:
+    fresh = chunk.record
+    if store_chunks.chunk_by_id(connection, fresh.chunk_id) is not None:
+        raise Refusal(
+            "request.invalid",
+            f"The id of chunk {fresh.number} was used before.",
+            advice="Seal it again under a fresh random id.",
+            number=fresh.number,
+        )
+    placement, _, surplus = placed.merge(placed.pack([placed.NOT_STORED] * upload.n), chunk.stored)
+    store_chunks.add_chunk(
+        connection,
+        Chunk(
+            stream=upload.stream,
+            number=fresh.number,
+            chunk_id=fresh.chunk_id,
+            k=upload.k,
+            repair_at=upload.repair_at,
+            plain_length=fresh.plain_length,
+            packed_length=fresh.packed_length,
+            compressed=fresh.compressed,
+            sealed_length=fresh.sealed_length,
+            shard_length=fresh.shard_length,
+            root=fresh.root,
+            checksum=store_chunks.signed(fresh.checksum),
+            format=fresh.format,
+            placement=placement,
+            revision=1,
+            recorded=now,
+        ),
+    )
+    return _named(fresh.chunk_id, surplus)
+
+
+def _add_shards(connection: Connection, held: Chunk, chunk: ProvenChunk) -> list[tuple[int, bytes]]:
+    if held.record != chunk.record:
+        raise Refusal(
+            "request.invalid",
+            f"Chunk {held.number} was recorded before with other contents under the same id.",
+            advice="A chunk that is sealed again needs a fresh id.",
+            number=held.number,
+        )
+    placement, added, surplus = placed.merge(held.placement, chunk.stored)
+    if added:
+        swapped = store_chunks.swap_placement(connection, held, placement)
+        assert swapped, "the row was read in this transaction"
+    return _named(held.chunk_id, surplus)
+
+
+def _named(chunk_id: bytes, places: list[tuple[int, int]]) -> list[tuple[int, bytes]]:
+    return [(alias, shard_id(chunk_id, index)) for index, alias in places]

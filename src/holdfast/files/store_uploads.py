@@ -1,0 +1,109 @@
+"""The SQL of uploads: the row that is open while an object arrives."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from holdfast.files.store import doom, uploads
+from holdfast.protocol.nouns import Envelope, RedundancyInfo
+
+
+class Upload(NamedTuple):
+    """A row of `uploads`."""
+
+    stream: int
+    upload_id: str
+    tenant: str
+    bucket_id: int
+    key: bytes
+    storage_class: str
+    k: int
+    n: int
+    repair_at: int
+    ack_at: int
+    chunk_size: int
+    envelope_mode: str
+    envelope_key_id: bytes
+    envelope_wrapped: bytes
+    user_metadata: bytes
+    if_absent: bool
+    if_version: str | None
+    state: str
+    version_id: str | None
+    chunks_changed: int
+    created: int
+    last_active: int
+
+    @property
+    def redundancy(self) -> RedundancyInfo:
+        """`k of n, repair at r`."""
+        return RedundancyInfo(k=self.k, n=self.n, repair_at=self.repair_at)
+
+    @property
+    def envelope(self) -> Envelope:
+        """The wrapped data key."""
+        return Envelope(mode=self.envelope_mode, key_id=self.envelope_key_id, wrapped=self.envelope_wrapped)
+
+
+_BY_ID = select(uploads).where(
+    uploads.c.upload_id == bindparam("upload_id"), uploads.c.tenant == bindparam("tenant")
+)
+_TOUCH = (
+    update(uploads)
+    .where(uploads.c.stream == bindparam("of_stream"))
+    .values(last_active=bindparam("now"), chunks_changed=uploads.c.chunks_changed + bindparam("changed"))
+)
+_ADD = insert(uploads)
+
+
+def add_upload(connection: Connection, upload: Upload) -> None:
+    """Opens the upload; `stream` is given by the database."""
+    values = upload._asdict()
+    del values["stream"]
+    connection.execute(_ADD, values)
+
+
+def upload_by_id(connection: Connection, tenant: str, upload_id: str) -> Upload | None:
+    """The tenant's upload, open or committed."""
+    row = connection.execute(_BY_ID, {"upload_id": upload_id, "tenant": tenant}).first()
+    return None if row is None else Upload(*row)
+
+
+def touch(connection: Connection, upload: Upload, now: int, *, changed: bool) -> None:
+    """The client was heard of; `changed` says that the set of recorded chunks is another one now."""
+    connection.execute(_TOUCH, {"of_stream": upload.stream, "now": now, "changed": int(changed)})
+
+
+def mark_committed(connection: Connection, upload: Upload, version_id: str, now: int) -> None:
+    """The upload became a version; its stream is the version's from now on."""
+    connection.execute(
+        update(uploads)
+        .where(uploads.c.stream == upload.stream)
+        .values(state="committed", version_id=version_id, last_active=now)
+    )
+
+
+def abandon(connection: Connection, upload: Upload, now: int) -> None:
+    """Forgets an upload that never became a version, and dooms its chunks."""
+    assert upload.state == "open", "a committed upload's stream belongs to a version"
+    connection.execute(delete(uploads).where(uploads.c.stream == upload.stream))
+    doom(connection, upload.stream, now)
+
+
+def forget(connection: Connection, upload: Upload) -> None:
+    """Forgets a committed upload: from now on it is no longer answered, and takes no late shards."""
+    assert upload.state == "committed", "an open upload is abandoned, not forgotten"
+    connection.execute(delete(uploads).where(uploads.c.stream == upload.stream))
+
+
+def idle_uploads(connection: Connection, idle_since: int, limit: int) -> list[Upload]:
+    """Uploads, open or committed, that nobody has touched since, longest idle first."""
+    rows = connection.execute(
+        select(uploads)
+        .where(uploads.c.last_active < idle_since)
+        .order_by(uploads.c.last_active, uploads.c.stream)
+        .limit(limit)
+    )
+    return [Upload(*row) for row in rows]

@@ -1,0 +1,373 @@
+"""Uploads: begun, planned, recorded, committed or given up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from holdfast.chunks import layout
+from holdfast.chunks.metadata import CHUNK_ID_BYTES
+from holdfast.chunks.redundancy import Redundancy
+from holdfast.files import committing, names, recording, store, store_chunks, store_uploads
+from holdfast.files.buckets import check_limit, owned_bucket
+from holdfast.files.places import Places
+from holdfast.files.recording import Journal, ProvenChunk, known_upload, unknown_upload
+from holdfast.files.store_uploads import Upload
+from holdfast.files.versions import version_info
+from holdfast.protocol.control import (
+    PLAN_CHUNKS_MAX,
+    RECORD_CHUNKS_MAX,
+    Done,
+    Plans,
+    Replacements,
+    UploadAbort,
+    UploadBegin,
+    UploadCommit,
+    UploadPlan,
+    UploadRecord,
+    UploadReplace,
+    UploadShow,
+    UploadState,
+    UploadTicket,
+)
+from holdfast.protocol.nouns import ChunkPlan, ClassInfo, Envelope, VersionInfo
+from holdfast.world.chance import Chance
+from holdfast.world.clock import MICROSECONDS, Clock
+from holdfast.world.database import Database
+from holdfast.world.errors import Refusal, Trouble
+from holdfast.world.offload import Offload
+
+CHUNK_SIZE_MIN = 64 << 10
+CHUNK_SIZE_MAX = 64 << 20
+SHOW_CHUNKS_MAX = 1000
+SESSION_KEY_BYTES = 32
+ENVELOPE_BYTES_MAX = 4096
+CLOSING_BYTES_MAX = 4096
+ID_BYTES = 16
+TOUCH_AFTER = 60 * MICROSECONDS
+"""Planning counts as a sign of life, but is not written down more often than this."""
+COMMIT_TRIES_MAX = 5
+
+_MODES = frozenset({"client", "gateway"})
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """An `upload-begin` whose request has been checked."""
+
+    upload_id: str
+    request: UploadBegin
+    key: bytes
+    storage_class: ClassInfo
+    chunk_size: int
+
+
+def begin(connection: Connection, tenant: str, bucket_id: int, beginning: Beginning, now: int) -> None:
+    """The transaction of `upload-begin`; raises Refusal("bucket.unknown" | "precondition.failed")."""
+    request, chosen = beginning.request, beginning.storage_class
+    bucket = owned_bucket(connection, tenant, request.bucket)
+    if bucket.id != bucket_id:
+        raise Trouble("database.busy", "The bucket was made anew meanwhile.", advice="Try again.")
+    # Judged again at commit; here it saves sending an object that cannot be committed.
+    committing.check_preconditions(
+        store.current_version(connection, bucket.id, beginning.key),
+        if_absent=request.if_absent,
+        if_version=request.if_version,
+    )
+    store_uploads.add_upload(
+        connection,
+        Upload(
+            stream=0,
+            upload_id=beginning.upload_id,
+            tenant=tenant,
+            bucket_id=bucket.id,
+            key=beginning.key,
+            storage_class=chosen.class_name,
+            k=chosen.redundancy.k,
+            n=chosen.redundancy.n,
+            repair_at=chosen.redundancy.repair_at,
+            ack_at=chosen.ack_at,
+            chunk_size=beginning.chunk_size,
+            envelope_mode=request.envelope.mode,
+            envelope_key_id=request.envelope.key_id,
+            envelope_wrapped=request.envelope.wrapped,
+            user_metadata=store.pack_metadata(request.metadata),
+            if_absent=request.if_absent,
+            if_version=request.if_version,
+            state="open",
+            version_id=None,
+            chunks_changed=0,
+            created=now,
+            last_active=now,
+        ),
+    )
+
+
+def show(
+    connection: Connection, tenant: str, upload_id: str, first: int, limit: int
+) -> tuple[Upload, str, list[store_chunks.Chunk]]:
+    """The upload, its bucket's name and up to `limit` recorded chunks from number `first`."""
+    upload = known_upload(connection, tenant, upload_id)
+    bucket = committing.bucket_of(connection, upload)
+    return upload, bucket.name, store_chunks.chunk_range(connection, upload.stream, first, limit)
+
+
+def abort(connection: Connection, tenant: str, upload_id: str, now: int) -> None:
+    """The transaction of `upload-abort`; raises Refusal("upload.unknown"), also for a committed one."""
+    upload = known_upload(connection, tenant, upload_id)
+    if upload.state != "open":
+        raise unknown_upload(upload_id)
+    store_uploads.abandon(connection, upload, now)
+
+
+def touch(connection: Connection, tenant: str, upload_id: str, now: int) -> None:
+    """Notes that the client was heard of."""
+    store_uploads.touch(connection, known_upload(connection, tenant, upload_id), now, changed=False)
+
+
+def ticket(upload: Upload, warnings: list[str]) -> UploadTicket:
+    """What the client needs to cut, seal and send."""
+    return UploadTicket(
+        upload_id=upload.upload_id,
+        redundancy=upload.redundancy,
+        ack_at=upload.ack_at,
+        chunk_size=upload.chunk_size,
+        storage_class=upload.storage_class,
+        warnings=warnings,
+    )
+
+
+class Uploads:
+    """The upload operations, each for one tenant. Receipts are checked and grants signed in the offload."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        places: Places,
+        journal: Journal,
+        clock: Clock,
+        chance: Chance,
+        offload: Offload,
+    ) -> None:
+        self._database = database
+        self._places = places
+        self._journal = journal
+        self._clock = clock
+        self._chance = chance
+        self._offload = offload
+
+    async def begin(self, tenant: str, request: UploadBegin) -> UploadTicket:
+        """Opens an upload.
+
+        Raises:
+            Refusal: "name.invalid", "bucket.unknown", "class.unknown", "precondition.failed",
+                "fleet.too_small", "node.full", "request.invalid", "request.too_large".
+        """
+        key = names.encode_key(request.key)
+        names.check_metadata(request.metadata)
+        check_envelope(request.envelope)
+        bucket = await self._database.read(owned_bucket, tenant, request.bucket)
+        chosen = self._places.storage_class(request.storage_class or bucket.storage_class)
+        chunk_size = chosen.chunk_size if request.chunk_size is None else request.chunk_size
+        check_sizes(request.size, chunk_size)
+        warnings = self._places.outlook(chosen, request.size)
+        upload_id = self._chance.bytes(ID_BYTES).hex()
+        beginning = Beginning(upload_id, request, key, chosen, chunk_size)
+        await self._database.transact(begin, tenant, bucket.id, beginning, self._clock.now())
+        return UploadTicket(
+            upload_id=upload_id,
+            redundancy=chosen.redundancy,
+            ack_at=chosen.ack_at,
+            chunk_size=chunk_size,
+            storage_class=chosen.class_name,
+            warnings=warnings,
+        )
+
+    async def show(self, tenant: str, request: UploadShow) -> UploadState:
+        """What is recorded so far; `after` is the `chunks_from` of the next page."""
+        limit = check_limit(request.limit, SHOW_CHUNKS_MAX)
+        first = check_limit(request.chunks_from, recording.CHUNKS_OF_VERSION_MAX)
+        upload, bucket, found = await self._database.read(show, tenant, request.upload_id, first, limit + 1)
+        shown = found[:limit]
+        return UploadState(
+            ticket=ticket(upload, []),
+            bucket=bucket,
+            key=names.decode_key(upload.key),
+            envelope=upload.envelope,
+            chunks=[chunk.record for chunk in shown],
+            after=found[limit].number if len(found) > limit > 0 else None,
+        )
+
+    async def plan(self, tenant: str, request: UploadPlan) -> Plans:
+        """Places for up to PLAN_CHUNKS_MAX chunks; raises Refusal("upload.unknown" | "fleet.too_small")."""
+        check_count(len(request.chunks), PLAN_CHUNKS_MAX)
+        check_session_key(request.session_key)
+        upload = await self._live(tenant, request.upload_id)
+        for wish in request.chunks:
+            check_wish(upload, wish.chunk_id, wish.shard_length)
+
+        def place() -> Plans:
+            plans, warnings = [], dict[str, None]()
+            for wish in request.chunks:
+                targets, said = self._places.targets(
+                    upload.storage_class,
+                    upload.redundancy,
+                    account=tenant,
+                    session_key=request.session_key,
+                    chunk_id=wish.chunk_id,
+                    shard_length=wish.shard_length,
+                )
+                plans.append(ChunkPlan(number=wish.number, chunk_id=wish.chunk_id, targets=targets))
+                warnings |= dict.fromkeys(said)
+            return Plans(plans=plans, warnings=list(warnings))
+
+        return await self._offload.run(place)
+
+    async def replace(self, tenant: str, request: UploadReplace) -> Replacements:
+        """Other places for some shards of a chunk; raises Refusal("upload.unknown" | "request.invalid")."""
+        check_session_key(request.session_key)
+        upload = await self._live(tenant, request.upload_id)
+        check_wish(upload, request.chunk_id, request.shard_length)
+        indexes = sorted(set(request.indexes))
+        if indexes and not 0 <= indexes[0] <= indexes[-1] < upload.n:
+            raise Refusal("request.invalid", f"The chunk's shards are numbered 0 to {upload.n - 1}.")
+        targets = self._places.replacements(
+            upload.storage_class,
+            upload.redundancy,
+            account=tenant,
+            session_key=request.session_key,
+            chunk_id=request.chunk_id,
+            shard_length=request.shard_length,
+            indexes=indexes,
+            used=request.used,
+        )
+        return Replacements(targets=targets)
+
+    async def record(self, tenant: str, request: UploadRecord) -> Done:
+        """Records chunks on their receipts; idempotent, all of the request or nothing.
+
+        Raises:
+            Refusal: "upload.unknown", "upload.incomplete" (too few receipts), "signature.invalid",
+                "format.invalid", "node.unknown", "request.invalid", "request.too_large".
+        """
+        check_count(len(request.chunks), RECORD_CHUNKS_MAX)
+        upload = await self._database.read(known_upload, tenant, request.upload_id)
+        redundancy = Redundancy(k=upload.k, n=upload.n, repair_at=upload.repair_at)
+        now = self._clock.now()
+
+        def prove() -> list[ProvenChunk]:
+            proven = []
+            for done in request.chunks:
+                recording.check_chunk(done, redundancy, upload.chunk_size)
+                proven.append(recording.prove(done, upload.ack_at, self._places.alias_of, now))
+            return proven
+
+        proven = await self._offload.run(prove)
+        await self._database.transact(recording.record, tenant, request.upload_id, proven, self._journal, now)
+        return Done()
+
+    async def commit(self, tenant: str, request: UploadCommit) -> VersionInfo:
+        """Makes the version visible; the same upload id again answers the same version.
+
+        Raises:
+            Refusal: "upload.unknown", "upload.incomplete", "precondition.failed", "request.invalid".
+        """
+        if not 0 < len(request.closing.sealed) <= CLOSING_BYTES_MAX:
+            raise Refusal("request.invalid", f"A closing has 1 to {CLOSING_BYTES_MAX} bytes.")
+        version_id = self._chance.bytes(ID_BYTES).hex()
+        for _ in range(COMMIT_TRIES_MAX):
+            summed = await self._database.read(committing.total, tenant, request.upload_id)
+            if summed.upload.state == "open":
+                committing.check_total(summed, request)
+            done = await self._database.transact(
+                committing.commit, tenant, request, summed, version_id, self._clock.now()
+            )
+            if done is not None:
+                return version_info(*done)
+        raise Trouble(
+            "database.busy",
+            "Chunks are still being recorded while the upload is committed.",
+            advice="Commit once all of them are recorded.",
+        )
+
+    async def abort(self, tenant: str, request: UploadAbort) -> Done:
+        """Gives an open upload up; its shards are deleted. Raises Refusal("upload.unknown")."""
+        await self._database.transact(abort, tenant, request.upload_id, self._clock.now())
+        return Done()
+
+    async def _live(self, tenant: str, upload_id: str) -> Upload:
+        """The open upload, noting now and then that its client lives."""
+        upload = await self._database.read(known_upload, tenant, upload_id)
+        if upload.state != "open":
+            raise unknown_upload(upload_id)
+        now = self._clock.now()
+        if now - upload.last_active > TOUCH_AFTER:
+            await self._database.transact(touch, tenant, upload_id, now)
+        return upload
+
+
+def check_envelope(envelope: Envelope) -> None:
+    """Raises Refusal("request.invalid") for what cannot be a wrapped data key."""
+    sound = (
+        envelope.mode in _MODES
+        and 0 < len(envelope.key_id) <= ENVELOPE_BYTES_MAX
+        and 0 < len(envelope.wrapped) <= ENVELOPE_BYTES_MAX
+    )
+    if not sound:
+        raise Refusal(
+            "request.invalid",
+            "The envelope is not a wrapped data key.",
+            advice="Its mode is 'client' or 'gateway', its key id and its wrapped key are not empty.",
+        )
+
+
+def check_sizes(size: int | None, chunk_size: int) -> None:
+    """Raises Refusal("request.invalid" | "request.too_large")."""
+    if not CHUNK_SIZE_MIN <= chunk_size <= CHUNK_SIZE_MAX:
+        raise Refusal(
+            "request.invalid",
+            f"A chunk size of {chunk_size} bytes cannot be used.",
+            advice=f"Choose one from {CHUNK_SIZE_MIN} to {CHUNK_SIZE_MAX}.",
+            chunk_size=chunk_size,
+        )
+    if size is None:
+        return
+    if size < 0:
+        raise Refusal("request.invalid", f"An object cannot have {size} bytes.")
+    if size > chunk_size * recording.CHUNKS_OF_VERSION_MAX:
+        raise Refusal(
+            "request.too_large",
+            f"An object of {size} bytes has more than {recording.CHUNKS_OF_VERSION_MAX} chunks.",
+            advice="Choose a larger chunk size.",
+            size=size,
+        )
+
+
+def check_count(count: int, most: int) -> None:
+    """Raises Refusal("request.too_large") for more chunks than one request may name."""
+    if count > most:
+        raise Refusal(
+            "request.too_large",
+            f"The request names {count} chunks; at most {most} are taken at once.",
+            advice="Send them in several requests.",
+            chunks=count,
+            chunks_max=most,
+        )
+
+
+def check_session_key(session_key: bytes) -> None:
+    """Raises Refusal("request.invalid") unless it can be an Ed25519 public key."""
+    if len(session_key) != SESSION_KEY_BYTES:
+        raise Refusal("request.invalid", f"A session key has {SESSION_KEY_BYTES} bytes.")
+
+
+def check_wish(upload: Upload, chunk_id: bytes, shard_length: int) -> None:
+    """Raises Refusal("request.invalid") for what cannot be a chunk of this upload."""
+    longest = layout.shard_length(layout.sealed_length(upload.chunk_size), upload.k)
+    if len(chunk_id) != CHUNK_ID_BYTES or not 0 < shard_length <= longest:
+        raise Refusal(
+            "request.invalid",
+            f"A chunk of this upload has an id of {CHUNK_ID_BYTES} bytes and shards of 1 to {longest} bytes.",
+        )
