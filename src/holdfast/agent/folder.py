@@ -15,11 +15,7 @@ _LOCK = "lock"
 
 
 def make_private(folder: Path) -> None:
-    """Makes the folder if missing, and unreadable for others.
-
-    From here on every file this process makes is private too.
-    """
-    os.umask(0o077)
+    """Makes the folder if missing, and unreadable for others; raises Trouble("disk.failed")."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if folder.stat().st_mode & 0o077:
@@ -35,7 +31,6 @@ def make_private(folder: Path) -> None:
 
 def vault_folder(folder: Path, vault: str) -> Path:
     """Where the shards of the node in `folder` are, made if missing; raises Trouble("disk.failed")."""
-    os.umask(0o077)
     path = folder / vault
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -97,8 +97,8 @@ def init(
     from holdfast.agent.folder import locked, make_private
     from holdfast.agent.home import Home, Settings
     from holdfast.world.chance import SystemChance
-    from holdfast.world.disk import SystemDisk
     from holdfast.world.network import parse_address
+    from holdfast.world.system_disk import SystemDisk
 
     endpoint = checked_endpoint(endpoint)
     for address in (*advertise, *([listen] if listen else [])):
@@ -286,8 +286,8 @@ def doctor(folder: Path, as_json: bool) -> None:
     from holdfast.agent.examine import gather
     from holdfast.agent.home import Home
     from holdfast.world.chance import SystemChance
-    from holdfast.world.disk import SystemDisk
     from holdfast.world.network import SystemNetwork
+    from holdfast.world.system_disk import SystemDisk
 
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     home = Home(SystemDisk(folder))
@@ -320,7 +320,7 @@ def _print_finding(finding: Finding) -> None:
 
 def _home(folder: Path) -> Home:
     from holdfast.agent.home import Home
-    from holdfast.world.disk import SystemDisk
+    from holdfast.world.system_disk import SystemDisk
 
     if not folder.is_dir():
         raise Refusal(
@@ -333,7 +333,7 @@ def _home(folder: Path) -> Home:
 
 def _vault_disk(folder: Path, settings: Settings) -> Disk:
     from holdfast.agent.folder import vault_folder
-    from holdfast.world.disk import SystemDisk
+    from holdfast.world.system_disk import SystemDisk
 
     return SystemDisk(vault_folder(folder, settings.vault))
 
