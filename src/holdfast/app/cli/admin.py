@@ -1,0 +1,222 @@
+"""`holdfast admin`: tenants, access keys and invitations, straight in a coordinator's database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from holdfast.app.cli.coordinator import coordinator_home
+from holdfast.world.clock import MICROSECONDS
+
+if TYPE_CHECKING:
+    from holdfast.app.rooms import Rooms
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
+
+
+@click.group()
+def admin() -> None:
+    r"""Manage a coordinator: run it on the coordinator's machine, beside the running coordinator.
+
+    \b
+    Examples:
+      holdfast admin tenant create acme --json
+      holdfast admin key create acme --label backup-server
+      holdfast admin invite acme
+    """
+
+
+@admin.group()
+def tenant() -> None:
+    """Tenants: who pays, and owns buckets."""
+
+
+@tenant.command("create")
+@click.argument("name")
+@coordinator_home
+@json_option
+def tenant_create(name: str, home: Path, as_json: bool) -> None:
+    r"""Make a tenant and its first access key. The secret is shown this once.
+
+    \b
+    Examples:
+      holdfast admin tenant create acme
+      holdfast admin tenant create acme --json
+    """
+
+    async def work(rooms: Rooms) -> dict[str, Any]:
+        made = await rooms.people.create(name)
+        key = await rooms.keys.create_access_key(made.tenant_id, label="first")
+        return {
+            "tenant_id": made.tenant_id,
+            "display_name": made.display_name,
+            "access_key": key.access_key,
+            "secret_key": key.secret,
+        }
+
+    _show(_with_rooms(home, work), as_json=as_json)
+
+
+@tenant.command("list")
+@coordinator_home
+@json_option
+def tenant_list(home: Path, as_json: bool) -> None:
+    """List the tenants."""
+
+    async def work(rooms: Rooms) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        after: str | None = None
+        while True:
+            page = await rooms.people.page(after=after)
+            found += [
+                {"tenant_id": t.tenant_id, "display_name": t.display_name, "created": _date(t.created)}
+                for t in page.tenants
+            ]
+            if (after := page.after) is None:
+                return found
+
+    _show_rows(_with_rooms(home, work), as_json=as_json)
+
+
+@admin.group()
+def key() -> None:
+    """Access keys: what signs requests."""
+
+
+@key.command("create")
+@click.argument("tenant_name")
+@click.option("--label", default="", help="What it is for, in your words.")
+@click.option("--action", "actions", multiple=True, help="Allow only this (object.read, object.*).")
+@click.option("--bucket", "buckets", multiple=True, help="Allow only this bucket.")
+@click.option("--prefix", "prefixes", multiple=True, help="Allow only keys under this prefix.")
+@click.option("--days", type=click.IntRange(1), help="Expire after so many days.")
+@coordinator_home
+@json_option
+def key_create(
+    tenant_name: str,
+    label: str,
+    actions: tuple[str, ...],
+    buckets: tuple[str, ...],
+    prefixes: tuple[str, ...],
+    days: int | None,
+    home: Path,
+    as_json: bool,
+) -> None:
+    r"""Make an access key of a tenant, by default for everything the tenant has.
+
+    \b
+    Examples:
+      holdfast admin key create acme --label backup-server
+      holdfast admin key create acme --action object.read --bucket reports --days 30
+    """
+
+    async def work(rooms: Rooms) -> dict[str, Any]:
+        from holdfast.tenants.permits import Permit
+
+        found = await rooms.people.find_named(tenant_name)
+        permit = Permit(
+            actions=actions or ("*",),
+            buckets=buckets or ("*",),
+            prefixes=prefixes or ("",),
+            expires=rooms.clock.now() + days * 86_400 * MICROSECONDS if days else None,
+        )
+        made = await rooms.keys.create_access_key(found.tenant_id, label=label, permit=permit)
+        return {"tenant_id": found.tenant_id, "access_key": made.access_key, "secret_key": made.secret}
+
+    _show(_with_rooms(home, work), as_json=as_json)
+
+
+@key.command("revoke")
+@click.argument("tenant_name")
+@click.argument("access_key")
+@coordinator_home
+def key_revoke(tenant_name: str, access_key: str, home: Path) -> None:
+    """Make an access key worthless, within half a minute everywhere."""
+
+    async def work(rooms: Rooms) -> None:
+        found = await rooms.people.find_named(tenant_name)
+        await rooms.keys.revoke_access_key(found.tenant_id, access_key)
+
+    _with_rooms(home, work)
+    click.echo(f"Revoked {access_key}.")
+
+
+@admin.command()
+@click.argument("tenant_name")
+@click.option("--hours", type=click.IntRange(1, 24 * 30), default=24, show_default=True, help="Valid so long.")
+@coordinator_home
+@json_option
+def invite(tenant_name: str, hours: int, home: Path, as_json: bool) -> None:
+    r"""Make a one-time token with which a tenant registers one node.
+
+    \b
+    Examples:
+      holdfast admin invite acme
+      holdfast admin invite acme --hours 2 --json
+    """
+
+    async def work(rooms: Rooms) -> dict[str, Any]:
+        found = await rooms.people.find_named(tenant_name)
+        made = await rooms.roster.invite(found.tenant_id, lifetime_seconds=hours * 3600)
+        return {"token": made.token, "expires": _date(made.expires)}
+
+    _show(_with_rooms(home, work), as_json=as_json)
+
+
+@admin.group("managed-keys")
+def managed_keys() -> None:
+    """Keys that the coordinator holds for gateways, and the master key that wraps them."""
+
+
+@managed_keys.command("rotate-master")
+@coordinator_home
+def rotate_master_key(home: Path) -> None:
+    r"""Make a new master key and wrap every stored secret with it.
+
+    The coordinator reads its master keys when it starts: restart it afterwards. Old master keys stay in the
+    file until you remove them; nothing needs them any more once this command has ended.
+    """
+
+    async def work(rooms: Rooms) -> int:
+        from holdfast.app.secrets import load_master, rotate_master
+
+        rotate_master(home.expanduser().resolve(), rooms.chance)
+        return await rooms.keys.rewrap_all(load_master(home.expanduser().resolve(), rooms.chance))
+
+    click.echo(f"{_with_rooms(home, work)} secrets are wrapped by the new master key.")
+
+
+def _with_rooms(home: Path, work: Callable[[Rooms], Awaitable[Any]]) -> Any:
+    from holdfast.app.rooms import open_rooms
+
+    async def run() -> Any:
+        async with open_rooms(home.expanduser().resolve()) as rooms:
+            return await work(rooms)
+
+    return asyncio.run(run())
+
+
+def _show(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    for name, value in facts.items():
+        click.echo(f"{name.replace('_', ' '):<14} {value}")
+
+
+def _show_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        click.echo("  ".join(str(value) for value in row.values()))
+
+
+def _date(microseconds: int) -> str:
+    return datetime.fromtimestamp(microseconds / MICROSECONDS, UTC).isoformat(timespec="seconds")

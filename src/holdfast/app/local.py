@@ -1,0 +1,280 @@
+"""A whole cloud on this machine: one coordinator process with its gateway, and a process for every node.
+
+    coordinator/     its home: settings, secrets, database
+    nodes/node-01/   one home a node
+    logs/            what each process printed
+    profile.json     endpoint, access key and secret key of the tenant `local`
+    tenant.key       the key that opens its data; the coordinator never sees it
+
+Everything can be stopped, killed and started again: what was acknowledged is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from holdfast.agent.coordinator import HttpCoordinator
+from holdfast.agent.folder import make_private
+from holdfast.agent.home import Home, Settings
+from holdfast.agent.registration import register
+from holdfast.app.ports import LOOPBACK, free_ports, port_is_free
+from holdfast.app.processes import Child
+from holdfast.app.rooms import open_rooms
+from holdfast.app.settings import FILE_NAME, load_settings
+from holdfast.chunks.keys import TenantKey
+from holdfast.client.key_file import write_key_file
+from holdfast.client.profile import Profile, read_profile, write_profile
+from holdfast.world.chance import SystemChance
+from holdfast.world.clock import SystemClock
+from holdfast.world.errors import Refusal, Trouble
+from holdfast.world.system_disk import SystemDisk
+
+TENANT = "local"
+NODES_DEFAULT = 16
+NODES_MAX = 200
+ENDPOINT_PORT = 8333
+RELAY_PORT = 8334
+NODE_PORT = 7420
+ALLOCATED_DEFAULT = 100 * 10**9
+READY_SECONDS = 60.0
+POLL_SECONDS = 0.1
+RESTART_SECONDS_MAX = 30.0
+
+Tell = Callable[[str], None]
+
+
+@dataclass
+class LocalNode:
+    """One node of the cloud: its home and, while it runs, its process."""
+
+    name: str
+    folder: Path
+    child: Child
+    node_id: bytes
+
+
+class LocalCloud:
+    """The cloud in `home`; `start`, then `supervise` or work with it, then `stop`."""
+
+    def __init__(
+        self, home: Path, *, node_count: int | None = None, port: int = ENDPOINT_PORT, allocated: int = 0
+    ) -> None:
+        self.home = home
+        self._node_count = node_count
+        self._port = port
+        self._allocated = allocated or ALLOCATED_DEFAULT
+        self._clock = SystemClock()
+        self._chance = SystemChance()
+        self.nodes: list[LocalNode] = []
+        self.profile = Profile()
+        self.coordinator = Child(
+            "the coordinator",
+            ["coordinator", "run", "--home", str(home / "coordinator")],
+            home / "logs" / "coordinator.log",
+        )
+
+    @property
+    def profile_path(self) -> Path:
+        """Where the tenant's profile is."""
+        return self.home / "profile.json"
+
+    @property
+    def key_path(self) -> Path:
+        """Where the tenant's key is."""
+        return self.home / "tenant.key"
+
+    async def start(self, tell: Tell) -> None:
+        """Sets up what is missing, starts every process, returns when all nodes are online."""
+        tokens = await self._prepare()
+        await self.coordinator.start()
+        await self._until_ready()
+        tell(f"coordinator and gateway answer at {self.profile.endpoint}")
+        await self._register(tokens, tell)
+        for node in self.nodes:
+            await node.child.start()
+        await self._until_online(tell)
+
+    async def stop(self) -> None:
+        """Stops every process in good order; nodes first, so that their last word is heard."""
+        await asyncio.gather(*(node.child.stop() for node in self.nodes))
+        await self.coordinator.stop()
+
+    async def supervise(self, tell: Tell) -> None:
+        """Starts again whatever ends by itself, with growing pauses; runs until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for child in (self.coordinator, *(node.child for node in self.nodes)):
+                group.create_task(_keep_running(child, tell))
+
+    async def online(self) -> int:
+        """How many nodes the coordinator counts as online."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{self.profile.endpoint}/health") as reply,
+        ):
+            parts: dict[str, object] = (await reply.json(content_type=None)).get("parts", {})
+            return int(str(parts.get("nodes_online", 0)))
+
+    # --- setting up --------------------------------------------------------------------------------------
+
+    async def _prepare(self) -> list[str]:
+        """Makes homes, tenant, profile and key if they are missing; returns invitations for new nodes."""
+        make_private(self.home)
+        coordinator_home = self.home / "coordinator"
+        self._write_settings(coordinator_home)
+        known = sorted(path for path in (self.home / "nodes").glob("node-*") if path.is_dir())
+        count = self._node_count or len(known) or NODES_DEFAULT
+        if not 1 <= count <= NODES_MAX:
+            raise Refusal("config.invalid", f"A local cloud has 1 to {NODES_MAX} nodes, not {count}.")
+        folders = known + [self.home / "nodes" / f"node-{n:02}" for n in range(len(known) + 1, count + 1)]
+        async with open_rooms(coordinator_home) as rooms:
+            if not self.profile_path.exists():
+                await self._make_tenant(rooms, load_settings(coordinator_home).listen)
+            self.profile = read_profile(self.profile_path)
+            tenant = (await rooms.people.find_named(TENANT)).tenant_id
+            fresh = [folder for folder in folders if not _registered(folder)]
+            tokens = [await rooms.roster.invite_text(tenant) for _ in fresh]
+        self._make_homes(folders)
+        return tokens
+
+    def _write_settings(self, coordinator_home: Path) -> None:
+        path = coordinator_home / FILE_NAME
+        if path.exists():
+            port = int(load_settings(coordinator_home).listen.rpartition(":")[2])
+            if not port_is_free(port):
+                raise Refusal(
+                    "config.invalid",
+                    f"Port {port} of this machine is taken.",
+                    advice=f"Is another cloud running? Stop it, or set `listen` in {path} to a free port.",
+                )
+            return
+        make_private(coordinator_home)
+        endpoint, relay = free_ports([self._port, RELAY_PORT])
+        path.write_text(
+            f'listen = "{LOOPBACK}:{endpoint}"\nrelay = "tcp://{LOOPBACK}:{relay}"\n', encoding="utf-8"
+        )
+
+    async def _make_tenant(self, rooms: Rooms, listen: str) -> None:
+        try:
+            tenant = await rooms.people.find_named(TENANT)
+        except Refusal:
+            tenant = await rooms.people.create(TENANT)
+        made = await rooms.keys.create_access_key(tenant.tenant_id, label="holdfast up")
+        if not self.key_path.exists():
+            write_key_file(self.key_path, TenantKey(self._chance.bytes(32)))
+        write_profile(
+            Profile(
+                endpoint=f"http://{listen}",
+                access_key=made.access_key,
+                secret_key=made.secret,
+                key_file=str(self.key_path),
+            ),
+            self.profile_path,
+        )
+
+    def _make_homes(self, folders: list[Path]) -> None:
+        ports = free_ports(range(NODE_PORT, NODE_PORT + len(folders)))
+        for folder, port in zip(folders, ports, strict=True):
+            make_private(folder)
+            home = Home(SystemDisk(folder))
+            key = home.make_key(self._chance)
+            address = f"tcp://{LOOPBACK}:{port}"
+            before = home.settings() if home.made() else None
+            home.save_settings(
+                Settings(
+                    endpoint=self.profile.endpoint,
+                    node_name=folder.name,
+                    listen=address,
+                    advertised=[address],
+                    allocated=before.allocated if before else self._allocated,
+                    token=before.token if before else "",
+                )
+            )
+            log = self.home / "logs" / f"{folder.name}.log"
+            child = Child(folder.name, ["node", "run", "--home", str(folder)], log)
+            self.nodes.append(LocalNode(folder.name, folder, child, key.public))
+
+    # --- starting ----------------------------------------------------------------------------------------
+
+    async def _until_ready(self) -> None:
+        async with asyncio.timeout(READY_SECONDS), aiohttp.ClientSession() as session:
+            while True:
+                if not self.coordinator.running:
+                    raise self.coordinator.failure()
+                try:
+                    async with session.get(f"{self.profile.endpoint}/health/liveness"):
+                        return
+                except aiohttp.ClientConnectionError:
+                    await asyncio.sleep(POLL_SECONDS)
+
+    async def _register(self, tokens: list[str], tell: Tell) -> None:
+        fresh = [node for node in self.nodes if not _registered(node.folder)]
+        if not fresh:
+            return
+        coordinator = HttpCoordinator(self.profile.endpoint)
+        try:
+            for node, token in zip(fresh, tokens, strict=True):
+                home = Home(SystemDisk(node.folder))
+                settings = home.settings()
+                settings = msgspec.structs.replace(settings, token=token)
+                home.save_settings(settings)
+                await register(home, settings, coordinator, self._clock)
+        finally:
+            await coordinator.close()
+        tell(f"{len(fresh)} new nodes are registered, each with a key of its own")
+
+    async def _until_online(self, tell: Tell) -> None:
+        deadline = self._clock.monotonic() + READY_SECONDS
+        online = 0
+        while online < len(self.nodes):
+            for node in self.nodes:
+                if not node.child.running:
+                    raise node.child.failure()
+            if self._clock.monotonic() > deadline:
+                raise Trouble(
+                    "internal",
+                    f"Only {online} of {len(self.nodes)} nodes came online.",
+                    advice=f"Look in {self.home / 'logs'}.",
+                )
+            await asyncio.sleep(POLL_SECONDS)
+            online = await self.online()
+        tell(f"{online} of {len(self.nodes)} nodes are online")
+
+
+def _registered(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    home = Home(SystemDisk(folder))
+    return home.made() and home.memory().registered
+
+
+async def _keep_running(child: Child, tell: Tell) -> None:
+    pause = 1.0
+    while True:
+        status = await child.wait()
+        tell(f"{child.name} ended with status {status}; starting it again in {pause:.0f} s")
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, RESTART_SECONDS_MAX)
+        await child.start()
+
+
+@contextmanager
+def sole_user(home: Path) -> Iterator[None]:
+    """Holds the cloud's home for this process; raises Refusal("node.running") if another has it."""
+    make_private(home)
+    with (home / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refusal(
+                "node.running",
+                f"A local cloud runs in {home} already.",
+                advice="Use it, stop it with Ctrl-C where it runs, or choose another folder with --home.",
+            ) from None
+        yield
