@@ -10,6 +10,11 @@ import msgspec
 
 CHUNK_ID_BYTES = 16
 ROOT_BYTES = 32
+KEY_BYTES = 32
+"""A tenant's root key, a version's data key."""
+KEY_ID_BYTES = 8
+NONCE_BYTES = 16
+"""The chance that an envelope or a closing needs, new each time."""
 
 
 class ChunkRecord(msgspec.Struct, frozen=True, kw_only=True):

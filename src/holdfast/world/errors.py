@@ -63,6 +63,7 @@ CODES: Final[dict[str, str]] = {
     "disk.failed": "the disk refused to read or write",
     "disk.full": "no space left on the device",
     "endpoint.unreachable": "the coordinator cannot be reached",
+    "metadata.forged": "chunks, their order or their records are not those that were sealed",
     "node.unreachable": "the node cannot be reached or hung up",
     "node.corrupt": "the node returned bytes that do not match their hash",
     "internal": "a fault in Holdfast itself",

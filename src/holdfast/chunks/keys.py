@@ -1,0 +1,155 @@
+"""Keys: the tenant's root key, the data key of each version under it, the chunk keys under that; closings.
+
+    root key  --wraps-->  data key (random, one per version)  --HKDF with the chunk id-->  chunk key
+                                                              --shuts-->  closing
+
+Random bytes are handed in. A root key comes from a key file (`key_file`) or from a passphrase (`passphrase`);
+a managed key is the same thing with mode "gateway". Byte by byte: docs/formats/key.md.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import Literal
+
+from blake3 import blake3
+
+from holdfast.chunks.boxes import expand, shut, unshut
+from holdfast.chunks.metadata import CHUNK_ID_BYTES, KEY_BYTES, KEY_ID_BYTES, Closing, Envelope
+from holdfast.world.errors import Refusal, Trouble
+
+Mode = Literal["client", "gateway"]
+MODES: tuple[Mode, ...] = ("client", "gateway")
+
+_ID_LABEL = b"holdfast key id v1"
+_WRAP_LABEL = b"holdfast envelope v1"
+_CHUNK_LABEL = b"holdfast chunk key v1"
+_CLOSING_LABEL = b"holdfast closing v1"
+_CLOSING = struct.Struct(">QQQ32s")
+_IDS_TAG = b"holdfast chunk ids\0"
+
+
+@dataclass(frozen=True, slots=True)
+class TenantKey:
+    """32 random bytes that wrap data keys, known by an id that says nothing about them.
+
+    `mode` is "client" (only the tenant holds it) or "gateway" (managed). `from_passphrase` tells only
+    which advice fits when the key does not.
+    """
+
+    root: bytes = field(repr=False)
+    mode: Mode = "client"
+    from_passphrase: bool = field(default=False, compare=False)
+
+    def __post_init__(self) -> None:
+        assert len(self.root) == KEY_BYTES, "a root key is 32 bytes"
+        assert self.mode in MODES, "a key is the client's or a gateway's"
+
+    @property
+    def key_id(self) -> bytes:
+        """8 bytes derived from root and mode."""
+        return expand(self.root, _ID_LABEL + b"\0" + self.mode.encode(), KEY_ID_BYTES)
+
+
+def new_envelope(tenant_key: TenantKey, data_key: bytes, nonce: bytes) -> Envelope:
+    """The data key (32 random bytes) wrapped; `nonce` is 16 random bytes, new for each envelope."""
+    assert len(data_key) == KEY_BYTES, "a data key is 32 bytes"
+    key_id = tenant_key.key_id
+    wrapped = shut(
+        tenant_key.root,
+        _WRAP_LABEL,
+        nonce=nonce,
+        secret=data_key,
+        context=_envelope_context(tenant_key.mode, key_id),
+    )
+    return Envelope(mode=tenant_key.mode, key_id=key_id, wrapped=wrapped)
+
+
+def open_envelope(tenant_key: TenantKey, envelope: Envelope) -> bytes:
+    """The data key.
+
+    Raises Refusal("key.unknown") where the envelope names another key, naming both; Refusal("key.wrong")
+    where a passphrase gave another key, or the envelope was tampered with; Refusal("format.newer" |
+    "format.invalid") for an envelope this program cannot read.
+    """
+    key_id = tenant_key.key_id
+    if envelope.key_id != key_id:
+        raise _other_key(tenant_key, envelope.key_id)
+    context = _envelope_context(envelope.mode, envelope.key_id)
+    data_key = unshut(tenant_key.root, _WRAP_LABEL, box=envelope.wrapped, context=context)
+    if data_key is None or len(data_key) != KEY_BYTES:
+        raise Refusal(
+            "key.wrong",
+            f"Key {key_id.hex()} does not open the envelope that names it.",
+            advice="The envelope is damaged; restore the metadata, or open the object from its manifest.",
+            key_id=key_id.hex(),
+        )
+    return data_key
+
+
+def chunk_key(data_key: bytes, chunk_id: bytes) -> bytes:
+    """The AES-256 key of one chunk. A chunk sealed again has a new id, so no nonce is ever used twice."""
+    assert len(chunk_id) == CHUNK_ID_BYTES, "a chunk id is 16 random bytes"
+    return expand(data_key, _CHUNK_LABEL + b"\0" + chunk_id)
+
+
+def close(data_key: bytes, *, size: int, chunk_ids: bytes, checksum: int, nonce: bytes) -> Closing:
+    """Seals what the whole object is: its size, its chunks in order, its CRC-64/NVME.
+
+    `chunk_ids`: 16 bytes each, in order, joined; `nonce`: 16 random bytes, new for each closing.
+    """
+    secret = _closing_text(size, chunk_ids, checksum)
+    return Closing(sealed=shut(data_key, _CLOSING_LABEL, nonce=nonce, secret=secret, context=b""))
+
+
+def check_closing(closing: Closing, *, data_key: bytes, size: int, chunk_ids: bytes, checksum: int) -> None:
+    """Believes size, chunk list and checksum only if they are those that were sealed.
+
+    Raises Trouble("metadata.forged") for a list that was reordered, cut, extended or exchanged.
+    """
+    secret = unshut(data_key, _CLOSING_LABEL, box=closing.sealed, context=b"")
+    if secret == _closing_text(size, chunk_ids, checksum):
+        return
+    facts: dict[str, int] = {"size": size, "chunks": len(chunk_ids) // CHUNK_ID_BYTES}
+    words = "Its seal does not open with the object's key."
+    if secret is not None and len(secret) == _CLOSING.size:
+        sealed_size, sealed_count, _, _ = _CLOSING.unpack(secret)
+        facts |= {"sealed_size": sealed_size, "sealed_chunks": sealed_count}
+        words = f"It was sealed with {sealed_size} bytes in {sealed_count} chunks, in a certain order."
+    raise Trouble(
+        "metadata.forged",
+        f"The coordinator's list of chunks is not the one that was sealed. {words}",
+        retry=False,
+        advice="Do not trust this copy of the object; tell the operator, or open it from its manifest.",
+        **facts,
+    )
+
+
+def _closing_text(size: int, chunk_ids: bytes, checksum: int) -> bytes:
+    assert len(chunk_ids) % CHUNK_ID_BYTES == 0, "chunk ids are 16 bytes each"
+    digest = blake3(_IDS_TAG + chunk_ids).digest()
+    return _CLOSING.pack(size, len(chunk_ids) // CHUNK_ID_BYTES, checksum, digest)
+
+
+def _envelope_context(mode: str, key_id: bytes) -> bytes:
+    return mode.encode() + b"\0" + key_id
+
+
+def _other_key(tenant_key: TenantKey, wanted: bytes) -> Refusal:
+    mine = tenant_key.key_id.hex()
+    if tenant_key.from_passphrase:
+        return Refusal(
+            "key.wrong",
+            f"The passphrase gives key {mine}, but the data was sealed with key {wanted.hex()}.",
+            advice="Check the passphrase and the tenant id.",
+            key_id=mine,
+            wanted=wanted.hex(),
+        )
+    return Refusal(
+        "key.unknown",
+        f"The data was sealed with key {wanted.hex()}; the key at hand is {mine}.",
+        advice="Choose the key file with that id.",
+        key_id=mine,
+        wanted=wanted.hex(),
+    )
