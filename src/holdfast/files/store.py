@@ -426,14 +426,16 @@ def versions_in_trash(connection: Connection, trashed_before: int, limit: int) -
     return [Version(*row) for row in rows]
 
 
-def forget_version(connection: Connection, version: Version, now: int) -> bool:
-    """Removes a trashed version's row and dooms its chunks; False if it was no longer in the trash."""
+def forget_version(connection: Connection, version: int, now: int) -> bool:
+    """Removes the trashed version of this number and dooms its chunks; False if it is not in the trash."""
     gone = connection.execute(
-        delete(versions).where(versions.c.id == version.id, versions.c.state == TRASHED)
-    ).rowcount
-    if gone:
-        doom(connection, version.stream, now)
-    return bool(gone)
+        delete(versions)
+        .where(versions.c.id == version, versions.c.state == TRASHED)
+        .returning(versions.c.stream)
+    ).first()
+    if gone is not None:
+        doom(connection, gone[0], now)
+    return gone is not None
 
 
 def doom(connection: Connection, stream: int, now: int) -> None:
