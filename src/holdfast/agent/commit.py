@@ -1,0 +1,112 @@
+"""Group commit: records that wait together share one append and one sync."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from holdfast.agent.append import Change, Draft
+from holdfast.world.errors import Trouble
+from holdfast.world.offload import Offload
+
+
+class GroupCommit:
+    """Takes drafts from many callers, writes them in groups, wakes each caller when its own is durable.
+
+    `write` runs off the event loop, one group at a time; `settle` runs in the loop right after it, before any
+    caller is woken, so that whoever looks sees either nothing or everything of a group.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[Draft]], Change],
+        settle: Callable[[Sequence[Draft], Change], None],
+        offload: Offload,
+        *,
+        records_max: int,
+        bytes_max: int,
+    ) -> None:
+        self._write = write
+        self._settle = settle
+        self._offload = offload
+        self._records_max = records_max
+        self._bytes_max = bytes_max
+        self._waiting: deque[tuple[Draft, asyncio.Future[None]]] = deque()
+        self._drain: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def submit(self, draft: Draft) -> None:
+        """Returns when the draft is durable; raises its failure.
+
+        A caller that is cancelled before its group began leaves nothing behind. Once its buffers are being
+        written it stays until that is over, because it may want to use them again.
+        """
+        if self._closed:
+            raise Trouble("disk.failed", "The vault was closed by this program.", retry=False)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (draft, future)
+        self._waiting.append(entry)
+        if self._drain is None:
+            self._drain = asyncio.get_running_loop().create_task(self._run())
+        try:
+            await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if entry in self._waiting:
+                self._waiting.remove(entry)
+                raise
+            await _over(future)
+            raise
+        if draft.failure is not None:
+            raise draft.failure
+
+    async def close(self) -> None:
+        """Writes what was submitted, then takes no more."""
+        self._closed = True
+        if self._drain is not None:
+            await self._drain
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                # Those woken by the last group may have more to add: let them run before the next is taken.
+                await asyncio.sleep(0)
+                group = self._take()
+                if group:
+                    await self._carry_out(group)
+        finally:
+            self._drain = None
+
+    async def _carry_out(self, group: list[tuple[Draft, asyncio.Future[None]]]) -> None:
+        drafts = [draft for draft, _ in group]
+        try:
+            self._settle(drafts, await self._offload.run(self._write, drafts))
+        except BaseException as error:
+            for _, future in group:
+                future.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for _, future in group:
+                future.set_result(None)
+
+    def _take(self) -> list[tuple[Draft, asyncio.Future[None]]]:
+        group: list[tuple[Draft, asyncio.Future[None]]] = []
+        room = self._bytes_max
+        while self._waiting and len(group) < self._records_max:
+            room -= self._waiting[0][0].record_bytes
+            if group and room < 0:
+                break
+            group.append(self._waiting.popleft())
+        return group
+
+
+async def _over(future: asyncio.Future[None]) -> None:
+    """Waits for the future's end, whatever it is, and through further cancellations."""
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError:
+            continue
+    if not future.cancelled():
+        future.exception()
