@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from holdfast.protocol.control import Struct
+from holdfast.protocol.nouns import Struct
 from holdfast.world.errors import CODES, Fact, Failure, Refusal, Trouble
 
 

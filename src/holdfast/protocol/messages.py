@@ -66,11 +66,16 @@ class Ping(Message, frozen=True, kw_only=True, tag="ping"):
 
 
 class Failed(Message, frozen=True, kw_only=True, tag="failed"):
-    """The request failed: a code of world/errors.py, words, and whether again may help."""
+    """The request failed: a code of world/errors.py, words, and whether again may help.
+
+    `kind` is "refusal" (the caller can mend it) or "trouble" (the world failed).
+    """
 
     code: str
     message: str
     retry: bool = False
+    kind: str = "trouble"
+    advice: str = ""
 
 
 NodeRequest = PutShard | GetShard | DeleteShard | Ping
