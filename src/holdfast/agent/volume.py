@@ -145,7 +145,7 @@ class Walk:
     After the pass: `end` is where the last whole record ends, `size` where the file does; between them lies a
     torn record or nothing. `gaps` are byte ranges before `end` in which no record could be recognised.
     `mended` counts records known by their tail alone. `synced` is the highest offset that a record calls
-    durable. `heads` are the heads passed; `contents_at` is where believed contents begin, if nothing was walked.
+    durable. `heads` are the heads passed; `contents_at` is where contents begin that spared the walk.
     """
 
     def __init__(self, file: DiskFile, key: bytes, *, trust_contents: bool = True) -> None:
