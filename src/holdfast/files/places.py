@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from holdfast.protocol.nouns import ClassInfo, RedundancyInfo, Source, Target
+from holdfast.protocol.nouns import ClassInfo, NodeAddress, RedundancyInfo, Source, Target
 
 
 class Holder(NamedTuple):
@@ -15,6 +15,9 @@ class Holder(NamedTuple):
     node_id: bytes
     node_name: str
     online: bool
+    last_seen: int
+    """Microseconds since the epoch."""
+    address: NodeAddress
 
 
 class Places(Protocol):
@@ -51,9 +54,13 @@ class Places(Protocol):
         chunk_id: bytes,
         shard_length: int,
         indexes: Sequence[int],
-        used: Sequence[bytes],
+        holding: Sequence[bytes],
+        excluded: Sequence[bytes] = (),
     ) -> list[Target]:
-        """Places for some shards on nodes other than those used; as many as there are."""
+        """Places for some shards on nodes neither holding one nor excluded; as many as there are.
+
+        The rules count what the holding nodes have of the chunk already.
+        """
         ...
 
     def source(

@@ -18,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 
-from holdfast.files.store import chunks, shard_faults
+from holdfast.files.store import chunks, shard_faults, uploads, versions
 from holdfast.protocol.nouns import ChunkRecord
 
 _SIGN = 1 << 63
@@ -201,6 +201,17 @@ def chunks_after(connection: Connection, stream: int, number: int, limit: int) -
         .limit(limit)
     )
     return [Chunk(*row) for row in rows]
+
+
+def classes_of(connection: Connection, streams: Sequence[int]) -> dict[int, str]:
+    """The storage class of each stream: its version's, or its upload's while that is open."""
+    found: dict[int, str] = {}
+    for table in (uploads, versions):
+        rows = connection.execute(
+            select(table.c.stream, table.c.storage_class).where(table.c.stream.in_(streams))
+        )
+        found |= dict(rows.tuples())
+    return found
 
 
 def take_chunks(connection: Connection, stream: int, limit: int) -> list[Chunk]:

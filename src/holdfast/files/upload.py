@@ -241,7 +241,7 @@ class Uploads:
             chunk_id=request.chunk_id,
             shard_length=request.shard_length,
             indexes=indexes,
-            used=request.used,
+            holding=request.used,
         )
         return Replacements(targets=targets)
 

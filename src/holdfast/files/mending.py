@@ -1,0 +1,153 @@
+"""What repair reads and changes of stored chunks: pages of all chunks, and moves by compare-and-swap.
+
+A pass that repairs knows chunks only by `ChunkState`, and every change it makes is refused when the chunk is
+no longer at the revision it was read at: a racing write, delete or other repair wins, and nothing is half
+done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from holdfast.files import faults, placed, store_chunks
+from holdfast.files.recording import Journal
+from holdfast.files.store_chunks import Chunk
+from holdfast.protocol.messages import shard_id
+from holdfast.protocol.nouns import ChunkRecord, RedundancyInfo
+from holdfast.world.clock import Clock
+from holdfast.world.database import Database
+
+Position = tuple[int, int]
+"""(stream, number) of a chunk: the order in which passes read all of them."""
+
+
+@dataclass(frozen=True)
+class ChunkState:
+    """A chunk as a pass read it. `suspects`: (index, alias) that were reported and not yet checked."""
+
+    stream: int
+    record: ChunkRecord
+    redundancy: RedundancyInfo
+    storage_class: str
+    aliases: tuple[int, ...]
+    suspects: frozenset[tuple[int, int]]
+    recorded: int
+    revision: int
+
+    @property
+    def position(self) -> Position:
+        """Where it stands among all chunks."""
+        return self.stream, self.record.number
+
+
+def page(connection: Connection, after: Position, limit: int) -> tuple[list[ChunkState], Position | None]:
+    """The chunks that come after a position, but for those of doomed streams, and where to go on."""
+    found = store_chunks.chunks_after(connection, *after, limit)
+    known = store_chunks.faults_of_chunks(connection, [(chunk.stream, chunk.number) for chunk in found])
+    suspects: dict[Position, set[tuple[int, int]]] = {}
+    for fault in known:
+        if fault.state == "suspect":
+            suspects.setdefault((fault.stream, fault.number), set()).add((fault.shard_index, fault.alias))
+    classes = store_chunks.classes_of(connection, sorted({chunk.stream for chunk in found}))
+    states = [
+        _state(chunk, suspects.get((chunk.stream, chunk.number), set()), classes[chunk.stream])
+        for chunk in found
+        if chunk.stream in classes
+    ]
+    return states, (found[-1].stream, found[-1].number) if len(found) == limit else None
+
+
+def _state(chunk: Chunk, suspects: set[tuple[int, int]], storage_class: str) -> ChunkState:
+    aliases = placed.unpack(chunk.placement)
+    return ChunkState(
+        stream=chunk.stream,
+        record=chunk.record,
+        redundancy=RedundancyInfo(k=chunk.k, n=len(aliases), repair_at=chunk.repair_at),
+        storage_class=storage_class,
+        aliases=aliases,
+        suspects=frozenset(suspects & set(enumerate(aliases))),
+        recorded=chunk.recorded,
+        revision=chunk.revision,
+    )
+
+
+def _as_read(connection: Connection, state: ChunkState) -> Chunk | None:
+    """The chunk's row if it still is as it was read."""
+    chunk = store_chunks.chunk_numbered(connection, *state.position)
+    same = chunk is not None and (chunk.chunk_id, chunk.revision) == (state.record.chunk_id, state.revision)
+    return chunk if same else None
+
+
+def move(
+    connection: Connection, state: ChunkState, moves: Sequence[tuple[int, int]], journal: Journal, now: int
+) -> ChunkState | None:
+    """Puts shards, already stored there, under new aliases; None if the chunk had changed meanwhile.
+
+    What the shards' former nodes may still hold is journalled for deletion; so is, if the chunk had changed,
+    what was stored in vain.
+    """
+    chunk = _as_read(connection, state)
+    chunk_id = state.record.chunk_id
+    if chunk is None:
+        journal(connection, [(alias, shard_id(chunk_id, index)) for index, alias in moves], now)
+        return None
+    placement = placed.change(chunk.placement, moves)
+    swapped = store_chunks.swap_placement(connection, chunk, placement)
+    assert swapped, "the row was read in this transaction"
+    left = [(state.aliases[index], shard_id(chunk_id, index)) for index, _ in moves if state.aliases[index]]
+    journal(connection, left, now)
+    return replace(state, aliases=placed.unpack(placement), revision=state.revision + 1)
+
+
+def confirm(
+    connection: Connection, state: ChunkState, lost: Sequence[faults.Report], journal: Journal, now: int
+) -> ChunkState | None:
+    """Takes shards that were proven lost out of the placement; None if the chunk had changed meanwhile."""
+    chunk = _as_read(connection, state)
+    if chunk is None:
+        return None
+    changed = faults.confirm(connection, chunk, list(lost), journal, now)
+    assert changed is not None, "the row was read in this transaction"
+    gone = {(report.index, report.alias) for report in lost}
+    return replace(
+        state,
+        aliases=placed.unpack(changed.placement),
+        suspects=state.suspects - gone,
+        revision=changed.revision,
+    )
+
+
+def dismiss(connection: Connection, state: ChunkState, good: Sequence[faults.Report], now: int) -> None:
+    """Notes that suspects were checked and are good."""
+    chunk = _as_read(connection, state)
+    if chunk is not None:
+        for report in good:
+            faults.dismiss(connection, chunk, report, now)
+
+
+class Mending:
+    """Stored chunks as passes read and change them."""
+
+    def __init__(self, *, database: Database, journal: Journal, clock: Clock) -> None:
+        self._database = database
+        self._journal = journal
+        self._clock = clock
+
+    async def page(self, after: Position, limit: int) -> tuple[list[ChunkState], Position | None]:
+        """Up to `limit` chunks after a position, and where to go on (None: that was all). (0, -1) begins."""
+        return await self._database.read(page, after, limit)
+
+    async def move(self, state: ChunkState, moves: Sequence[tuple[int, int]]) -> ChunkState | None:
+        """Puts stored shards (index, alias) in the placement; None if the chunk had changed meanwhile."""
+        return await self._database.transact(move, state, moves, self._journal, self._clock.now())
+
+    async def confirm(self, state: ChunkState, lost: Sequence[faults.Report]) -> ChunkState | None:
+        """Takes lost shards out of the placement; None if the chunk had changed meanwhile."""
+        return await self._database.transact(confirm, state, lost, self._journal, self._clock.now())
+
+    async def dismiss(self, state: ChunkState, good: Sequence[faults.Report]) -> None:
+        """Notes that suspects were checked and are good."""
+        await self._database.transact(dismiss, state, good, self._clock.now())
