@@ -19,17 +19,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import msgspec
 
 from holdfast.agent.coordinator import HttpCoordinator
 from holdfast.agent.folder import make_private
 from holdfast.agent.home import Home, Settings
 from holdfast.agent.registration import register
 from holdfast.app.ports import LOOPBACK, free_ports, port_is_free
+from holdfast.app.private_file import write_private
 from holdfast.app.processes import Child
-from holdfast.app.rooms import open_rooms
+from holdfast.app.rooms import Rooms, open_rooms
 from holdfast.app.settings import FILE_NAME, load_settings
+from holdfast.chunks import key_file
 from holdfast.chunks.keys import TenantKey
-from holdfast.client.key_file import write_key_file
+from holdfast.chunks.metadata import KEY_BYTES
 from holdfast.client.profile import Profile, read_profile, write_profile
 from holdfast.world.chance import SystemChance
 from holdfast.world.clock import SystemClock
@@ -167,7 +170,7 @@ class LocalCloud:
             tenant = await rooms.people.create(TENANT)
         made = await rooms.keys.create_access_key(tenant.tenant_id, label="holdfast up")
         if not self.key_path.exists():
-            write_key_file(self.key_path, TenantKey(self._chance.bytes(32)))
+            write_private(self.key_path, key_file.write(TenantKey(self._chance.bytes(KEY_BYTES))).encode())
         write_profile(
             Profile(
                 endpoint=f"http://{listen}",

@@ -9,11 +9,11 @@ works and no managed key opens; without the issuer key every node must learn a n
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
+from holdfast.app.private_file import write_private
 from holdfast.protocol.signing import SEED_BYTES, SigningKey
 from holdfast.tenants.master import MASTER_BYTES, Master
 from holdfast.world.chance import Chance
@@ -36,7 +36,7 @@ def load_master(home: Path, chance: Chance) -> Master:
     path = home / MASTER_FILE
     if not path.exists():
         made = MasterFile(current="m1", keys={"m1": chance.bytes(MASTER_BYTES).hex()})
-        _write_secret(path, msgspec.json.format(msgspec.json.encode(made), indent=2))
+        write_private(path, msgspec.json.format(msgspec.json.encode(made), indent=2))
     try:
         kept = msgspec.json.decode(path.read_bytes(), type=MasterFile)
         keys = {name: bytes.fromhex(text) for name, text in kept.keys.items()}
@@ -51,7 +51,7 @@ def rotate_master(home: Path, chance: Chance) -> str:
     kept = msgspec.json.decode((home / MASTER_FILE).read_bytes(), type=MasterFile)
     name = f"m{len(kept.keys) + 1}"
     grown = MasterFile(current=name, keys={**kept.keys, name: chance.bytes(MASTER_BYTES).hex()})
-    _write_secret(home / MASTER_FILE, msgspec.json.format(msgspec.json.encode(grown), indent=2))
+    write_private(home / MASTER_FILE, msgspec.json.format(msgspec.json.encode(grown), indent=2))
     return name
 
 
@@ -59,23 +59,11 @@ def load_issuer(home: Path, chance: Chance) -> SigningKey:
     """The key that signs grants, made if there is none; raises Refusal("format.invalid")."""
     path = home / ISSUER_FILE
     if not path.exists():
-        _write_secret(path, (chance.bytes(SEED_BYTES).hex() + "\n").encode())
+        write_private(path, (chance.bytes(SEED_BYTES).hex() + "\n").encode())
     try:
         return SigningKey(bytes.fromhex(path.read_text(encoding="ascii").strip()))
     except (ValueError, AssertionError) as error:
         raise _unreadable(path) from error
-
-
-def _write_secret(path: Path, content: bytes) -> None:
-    """Atomic, durable, readable by the owner only from the first byte."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_suffix(path.suffix + ".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def _unreadable(path: Path) -> Refusal:
