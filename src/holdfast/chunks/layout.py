@@ -3,7 +3,7 @@
     plain  --zstd, where it pays-->  packed  --a tag per record-->  sealed  --cut, padded-->  k data shards
 
 A record is 65,536 packed bytes (the last one fewer) and its 16-byte tag. Data shard j is the sealed bytes
-from j * S, and zeros behind the end; S is the shard length. A leaf is 16,384 bytes of a shard (the last one
+from j * S, and zeros behind the end; S is the shard length. A leaf is 65,536 bytes of a shard (the last one
 fewer).
 All lengths and offsets are bytes; ranges are half-open.
 """
@@ -20,7 +20,9 @@ FORMAT = 1
 RECORD_BYTES = 65_536
 TAG_BYTES = 16
 STRIDE_BYTES = RECORD_BYTES + TAG_BYTES
-LEAF_BYTES = 16_384
+# Each leaf is one call that gives up and regains the interpreter lock: smaller leaves make two sealing
+# threads slower than one, larger ones make proofs and small ranges dearer (figures: docs/formats/chunk.md).
+LEAF_BYTES = 65_536
 CHUNK_BYTES_DEFAULT = 5 << 20
 CHUNK_BYTES_MAX = 64 << 20
 

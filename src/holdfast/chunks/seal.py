@@ -252,7 +252,7 @@ class _Sealed:
         self._straddling: memoryview | None = None
 
     def record(self, index: int) -> memoryview:
-        """Record `index` where it lies; if it runs over a shard's end, a copy that the next such call ends."""
+        """Record `index` where it lies; if it runs over a shard's end, a copy until the next such call."""
         low = index * STRIDE_BYTES
         high = min(low + STRIDE_BYTES, self._end)
         position = bisect_right(self._starts, low) - 1
@@ -293,7 +293,7 @@ class _PackedRecords:
 
 
 def _open_records(cipher: RecordCipher, sealed: _Sealed, into: memoryview, start: int, stop: int) -> None:
-    """Opens plain bytes [start, stop) of an uncompressed chunk: whole records in place, the ends by a copy."""
+    """Opens plain bytes [start, stop) of an uncompressed chunk; only records cut by its ends are copied."""
     for index in layout.records_of_range(start, stop):
         data = sealed.record(index)
         low = index * RECORD_BYTES

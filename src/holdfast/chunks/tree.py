@@ -1,6 +1,6 @@
 """The two-level hash tree: leaves of a shard under a shard root, the n shard roots under the chunk root.
 
-    leaf        = H(16 KiB of the shard, the last one fewer)
+    leaf        = H(64 KiB of the shard, the last one fewer)
     shard root  = H(tag, version, algorithm, shard length, all leaf hashes in order)
     chunk root  = H(tag, version, algorithm, k, n, shard length, sealed length, all shard roots in order)
 
