@@ -11,8 +11,9 @@ from typing import Final
 import msgspec
 
 from holdfast.agent.coordinator import readable_on_the_wire
-from holdfast.agent.home import RESERVE_BYTES, Settings, Status
+from holdfast.agent.home import Settings, Status
 from holdfast.agent.sizes import size_text
+from holdfast.agent.vault import RESERVE_BYTES
 from holdfast.protocol.fleet import HEARTBEAT_SECONDS
 from holdfast.world.clock import MICROSECONDS
 from holdfast.world.errors import Refusal

@@ -21,9 +21,6 @@ from holdfast.world.chance import Chance
 from holdfast.world.disk import Disk
 from holdfast.world.errors import Refusal
 
-RESERVE_BYTES: Final = 1_000_000_000
-"""Kept free on the vault's disk whatever was allocated."""
-
 LISTEN_DEFAULT: Final = "tls://0.0.0.0:7420"
 
 T = TypeVar("T")

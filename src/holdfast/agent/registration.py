@@ -12,31 +12,41 @@ import msgspec
 from holdfast.agent.home import Home, Settings, next_sequence
 from holdfast.protocol.fleet import Coordinator, NodeFacts, Register, Signed, Welcome
 from holdfast.protocol.heartbeats import REGISTER_DOMAIN, seal_signed
+from holdfast.protocol.invitations import read_invitation
 from holdfast.protocol.signing import SigningKey
 from holdfast.world.clock import Clock
 from holdfast.world.errors import Refusal
 
 
 def registration(key: SigningKey, token: str, facts: NodeFacts) -> Signed:
-    """What a node sends to join; raises Refusal("config.missing") without a token."""
+    """What a node sends to join; raises Refusal("config.missing" | "invitation.invalid")."""
     if not token:
         raise Refusal(
             "config.missing",
             "This node has no invitation.",
             advice="Run 'holdfast node init' with the token from your account.",
         )
+    read_invitation(token)
     return seal_signed(key, REGISTER_DOMAIN, Register(token=token, facts=facts))
 
 
 def check_welcome(token: str, endpoint: str, welcome: Welcome) -> None:
     """Raises Refusal("signature.invalid") if the coordinator is not the one that made the invitation."""
+    invitation = read_invitation(token)
+    if not any(invitation.made_by(issuer) for issuer in welcome.issuer_keys):
+        raise Refusal(
+            "signature.invalid",
+            f"What answers at {endpoint} is not the coordinator that made this invitation.",
+            advice="Check the endpoint's URL, and who is in between; then ask for a new invitation.",
+        )
 
 
 async def register(home: Home, settings: Settings, coordinator: Coordinator, clock: Clock) -> None:
     """Registers a node that is not running, and remembers it. Blocks on the disk.
 
     Raises:
-        Refusal: as `protocol.fleet.Coordinator.register` does, and "config.missing" without a token.
+        Refusal: as `protocol.fleet.Coordinator.register` does, "config.missing" without a token, and
+            "signature.invalid" if another coordinator answers than the one that made the invitation.
         Trouble: "endpoint.unreachable", or what the disk says.
     """
     key = home.key()

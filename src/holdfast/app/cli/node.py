@@ -172,7 +172,7 @@ def allocate(space: int, folder: Path) -> None:
     import msgspec
 
     from holdfast.agent.folder import running_pid
-    from holdfast.agent.home import RESERVE_BYTES
+    from holdfast.agent.vault import RESERVE_BYTES
 
     home = _home(folder)
     settings = home.settings()
