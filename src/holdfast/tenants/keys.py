@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from holdfast.chunks.keys import TenantKey
 from holdfast.tenants import store
 from holdfast.tenants.master import Master
 from holdfast.tenants.permits import Permit, checked, decode_permit, encode_permit
@@ -81,7 +82,7 @@ class ClientKey(NamedTuple):
 
 
 class ManagedKey(NamedTuple):
-    """A tenant key held by us: eight bytes that name it, and its 32 secret bytes (never in a repr)."""
+    """A tenant key held by us: the 32 bytes of a `TenantKey` in mode "gateway" (never in a repr), its id."""
 
     key_id: bytes
     secret: bytes
@@ -229,7 +230,7 @@ class Keys:
 
     def _fresh_managed_key(self, tenant_id: str) -> ManagedKeyRow:
         secret = self._chance.bytes(MANAGED_KEY_BYTES)
-        key_id = self._chance.bytes(KEY_ID_BYTES)
+        key_id = TenantKey(secret, mode="gateway").key_id
         wrapped = self._master.wrap(secret, _managed_context(tenant_id, key_id), self._chance)
         return ManagedKeyRow(tenant_id, 1, key_id, self._master.current, wrapped, self._clock.now())
 
@@ -323,7 +324,7 @@ def _next_managed_key(connection: Connection, fresh: ManagedKeyRow) -> ManagedKe
     current = store.current_managed_key(connection, fresh.tenant_id)
     row = fresh._replace(generation=current.generation + 1 if current else 1)
     added = store.add_managed_key(connection, row)
-    assert added, "the next generation was read in this transaction, and key ids are random"
+    assert added, "the next generation was read in this transaction, and the key is random"
     return row
 
 

@@ -39,6 +39,7 @@ CODES: Final[dict[str, str]] = {
     "key.mismatch": "the tenant seals with another key",
     "key.wrong": "the passphrase or key does not open this",
     "name.invalid": "an object key that is empty, too long or not UTF-8",
+    "node.state": "the node's state does not allow this",
     "node.unknown": "no such node",
     "node.full": "the node's allocation or its disk is full",
     "node.running": "another process runs this node's folder",

@@ -34,6 +34,7 @@ STATUS: Final[dict[str, int]] = {
     "node.unknown": 404,
     "node.full": 507,
     "node.running": 409,
+    "node.state": 409,
     "object.unknown": 404,
     "path.escapes": 400,
     "precondition.failed": 412,
