@@ -85,9 +85,12 @@ class Attempts(Generic[Tag, T]):
                 self._waiter = None
         return self._ended.popleft()
 
-    def ended(self) -> Ending[Tag, T] | None:
-        """The next ending if there is one already; never waits."""
-        return self._ended.popleft() if self._ended else None
+    async def settled(self) -> Ending[Tag, T]:
+        """The next ending, however long it takes; something must be under way."""
+        assert self.busy, "nothing is under way that could end"
+        ending = await self.next()
+        assert ending is not None, "without a time limit there is always an ending"
+        return ending
 
     async def close(self) -> None:
         """Stops everything and waits for it; endings not yet taken are forgotten."""

@@ -9,7 +9,7 @@ import contextlib
 import errno
 import os
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from holdfast.client.sources import read_at
 from holdfast.client.threads import run_whole
@@ -19,6 +19,7 @@ from holdfast.world.offload import Offload
 PART_SUFFIX = ".holdfast-part"
 
 
+@runtime_checkable
 class ByteSink(Protocol):
     """Takes verified plain bytes. `ordered`: it wants them from the first to the last."""
 
@@ -67,10 +68,13 @@ class FileSink:
 
     ordered = False
 
-    def __init__(self, path: Path, offload: Offload, *, resume: bool = False) -> None:
-        """Raises Refusal("config.invalid") if the folder cannot be written to."""
+    def __init__(self, path: Path, offload: Offload, *, mark: str = "", resume: bool = False) -> None:
+        """`mark` tells parts of several writers apart.
+
+        Raises Refusal("config.invalid") if the folder cannot be written to.
+        """
         self.path = path
-        self.part = path.with_name(path.name + PART_SUFFIX)
+        self.part = path.with_name(path.name + PART_SUFFIX + mark)
         self._offload = offload
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | (0 if resume else os.O_TRUNC)
         try:
@@ -79,6 +83,8 @@ class FileSink:
             raise Refusal(
                 "config.invalid", f"{self.part} cannot be written: {error.strerror}.", path=str(path)
             ) from error
+        self.resumed = os.fstat(self._fd).st_size
+        """Bytes that an earlier attempt left, good or not."""
 
     async def write(self, offset: int, content: memoryview) -> None:
         await run_whole(self._offload, _write_at, self._fd, content, offset)
@@ -107,6 +113,11 @@ class FileSink:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def absolute(path: Path | str) -> Path:
+    """The path from the root on, with symbolic links as they are."""
+    return Path(path).absolute()
 
 
 def _write_at(fd: int, content: memoryview, offset: int) -> None:

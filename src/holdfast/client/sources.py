@@ -171,7 +171,8 @@ class IteratorSource:
         return done
 
     async def check(self) -> None:
-        pass
+        if self.size is not None and await self.fill(memoryview(bytearray(1))):
+            raise Refusal("source.changed", f"More than the {self.size} announced bytes came.")
 
     def close(self) -> None:
         self._left = memoryview(b"")

@@ -1,0 +1,287 @@
+"""One object on its way to the nodes: read, sealed and sent chunk by chunk, all three at the same time.
+
+The law: a chunk counts as stored on receipts only; the version appears with the commit or not at all. Bytes
+are checksummed as they were read, so what is committed is what was read, and a file that changed meanwhile is
+refused. How many chunks are under way is bounded by the session's memory and the window.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from holdfast.chunks import checksum, keys, layout
+from holdfast.chunks.metadata import KEY_BYTES, NONCE_BYTES
+from holdfast.chunks.redundancy import Redundancy
+from holdfast.client.attempts import Attempts
+from holdfast.client.gear import Gear, redundancy_of
+from holdfast.client.memory import Lease
+from holdfast.client.planning import Planner, Recorder
+from holdfast.client.progress import Meter, ProgressCallback
+from holdfast.client.scatter import Cargo, Scatter
+from holdfast.client.sources import ByteSource
+from holdfast.client.threads import run_whole
+from holdfast.protocol.control import (
+    UploadAbort,
+    UploadBegin,
+    UploadCommit,
+    UploadReplace,
+    UploadShow,
+    UploadState,
+    UploadTicket,
+)
+from holdfast.protocol.nouns import ChunkDone, ChunkRecord, Target, VersionInfo
+from holdfast.world.errors import Failure, Refusal
+
+BIG_BYTES = 128 << 20
+BIG_CHUNK_BYTES = 16 << 20
+"""Objects known to be at least BIG_BYTES long are cut into larger chunks: fewer shards, less work."""
+ABORT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Where an object shall go, and under which conditions."""
+
+    bucket: str
+    key: str
+    storage_class: str | None = None
+    if_absent: bool = False
+    if_version: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    chunk_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An upload the coordinator knows: its ticket, its data key, and what an earlier attempt recorded."""
+
+    ticket: UploadTicket
+    data_key: bytes = field(repr=False)
+    recorded: Mapping[int, ChunkRecord] = field(default_factory=dict)
+
+
+async def begin(gear: Gear, wish: Wish, size: int | None) -> Begun:
+    """Opens an upload under a fresh data key; raises what the coordinator refuses."""
+    data_key = gear.chance.bytes(KEY_BYTES)
+    chunk_size = wish.chunk_size
+    if chunk_size is None and size is not None and size >= BIG_BYTES:
+        chunk_size = BIG_CHUNK_BYTES
+    ticket = await gear.control.call(
+        UploadBegin(
+            bucket=wish.bucket,
+            key=wish.key,
+            envelope=keys.new_envelope(gear.key, data_key, gear.chance.bytes(NONCE_BYTES)),
+            storage_class=wish.storage_class,
+            size=size,
+            chunk_size=chunk_size,
+            metadata=dict(wish.metadata),
+            if_absent=wish.if_absent,
+            if_version=wish.if_version,
+        )
+    )
+    return Begun(ticket, data_key)
+
+
+async def resume(gear: Gear, wish: Wish, upload_id: str) -> Begun | None:
+    """An upload that was interrupted; None if the coordinator ended it, or it is not what is wished now."""
+    recorded: dict[int, ChunkRecord] = {}
+    following: int | None = 0
+    state: UploadState | None = None
+    while following is not None:
+        try:
+            state = await gear.control.call(UploadShow(upload_id=upload_id, chunks_from=following))
+        except Refusal as refusal:
+            if refusal.code == "upload.unknown":
+                return None
+            raise
+        recorded |= {record.number: record for record in state.chunks}
+        following = state.after
+    assert state is not None, "the loop asks at least once"
+    if (state.bucket, state.key, state.envelope.key_id) != (wish.bucket, wish.key, gear.key.key_id):
+        return None
+    return Begun(state.ticket, keys.open_envelope(gear.key, state.envelope), recorded)
+
+
+async def abort(gear: Gear, upload_id: str) -> None:
+    """Tells the coordinator to forget an upload, if it can be reached now; else it expires by itself."""
+    with suppress(Failure, TimeoutError):
+        async with asyncio.timeout(ABORT_SECONDS):
+            await gear.control.call(UploadAbort(upload_id=upload_id))
+
+
+class Upload:
+    """One begun upload. Use once: `await Upload(...).run()`."""
+
+    def __init__(
+        self, gear: Gear, source: ByteSource, begun: Begun, *, progress: ProgressCallback | None = None
+    ) -> None:
+        ticket = begun.ticket
+        self._gear = gear
+        self._source = source
+        self._ticket = ticket
+        self._data_key = begun.data_key
+        self._recorded = begun.recorded
+        self._redundancy: Redundancy = redundancy_of(ticket.redundancy)
+        self._chunk_size = ticket.chunk_size
+        self._meter = Meter(source.size, progress)
+        self._chunks: dict[int, ChunkRecord] = {}
+        self._leases: dict[int, Lease] = {}
+        self._planner = Planner(
+            gear.control,
+            upload_id=ticket.upload_id,
+            session_key=gear.session_public,
+            redundancy=self._redundancy,
+            chunk_size=ticket.chunk_size,
+            size=source.size,
+            recorded=frozenset(begun.recorded),
+            chance=gear.chance,
+        )
+        self._recorder = Recorder(
+            gear.control, upload_id=ticket.upload_id, ack_at=ticket.ack_at, clock=gear.clock
+        )
+
+    async def run(self) -> VersionInfo:
+        """Moves everything and commits; raises the first failure, having stopped all that was under way."""
+        try:
+            async with Attempts[int, None]() as under_way:
+                await self._read_all(under_way)
+                while under_way.busy:
+                    (await under_way.settled()).result()
+            await self._source.check()
+            await self._recorder.finish()
+        finally:
+            for lease in self._leases.values():
+                # Only of chunks that were stopped before they began.
+                lease.close()
+            await self._planner.close()
+            await self._recorder.close()
+        return await self._commit()
+
+    async def _read_all(self, under_way: Attempts[int, None]) -> None:
+        total, number = 0, 0
+        while self._source.size is None or total < self._source.size:
+            while under_way.busy >= self._gear.window:
+                (await under_way.settled()).result()
+            lease = await self._lease(total)
+            try:
+                count = await self._source.fill(lease.plain[: self._ahead(total)])
+            except BaseException:
+                lease.close()
+                raise
+            if count == 0:
+                lease.close()
+                break
+            total += count
+            self._leases[number] = lease
+            under_way.start(number, self._store(number, lease, count))
+            number += 1
+            if count < self._ahead(total - count):
+                break
+        if self._source.size is not None and total != self._source.size:
+            raise Refusal(
+                "source.changed",
+                f"{self._source.size} bytes were announced, but {total} came.",
+                advice="Try again when nothing writes to the source.",
+            )
+
+    def _ahead(self, done: int) -> int:
+        """How long the next chunk is, or may be, after `done` bytes."""
+        if self._source.size is None:
+            return self._chunk_size
+        return min(self._chunk_size, self._source.size - done)
+
+    async def _lease(self, done: int) -> Lease:
+        size = self._ahead(done)
+        slot = layout.slot_length(size, self._redundancy)
+        return await self._gear.memory.lease(self, plain=size, slot=slot)
+
+    async def _store(self, number: int, lease: Lease, count: int) -> None:
+        try:
+            plain = lease.plain[:count]
+            record = await self._kept(number, plain)
+            if record is None:
+                record = await self._seal_and_send(number, plain, lease)
+                self._meter.add(count)
+            else:
+                self._meter.add(count, skipped=True)
+            self._chunks[number] = record
+        finally:
+            del self._leases[number]
+            lease.close()
+
+    async def _kept(self, number: int, plain: memoryview) -> ChunkRecord | None:
+        """The record of an earlier attempt, if it holds these very bytes."""
+        record = self._recorded.get(number)
+        if record is None or record.plain_length != len(plain):
+            return None
+        crc = await run_whole(self._gear.offload, checksum.crc64, plain)
+        return record if crc == record.checksum else None
+
+    async def _seal_and_send(self, number: int, plain: memoryview, lease: Lease) -> ChunkRecord:
+        gear = self._gear
+        chunk_id = self._planner.chunk_id(number)
+
+        def seal() -> tuple[ChunkRecord, Cargo]:
+            sealed = gear.sealer.seal(
+                plain,
+                data_key=self._data_key,
+                chunk_id=chunk_id,
+                number=number,
+                redundancy=self._redundancy,
+                slot=lease.slot,
+            )
+            return sealed.record, Cargo(number, sealed.shards, sealed.roots)
+
+        record, cargo = await run_whole(gear.offload, seal)
+        lease.give_plain()
+
+        async def replace(indexes: list[int], used: list[bytes]) -> list[Target]:
+            request = UploadReplace(
+                upload_id=self._ticket.upload_id,
+                session_key=gear.session_public,
+                chunk_id=chunk_id,
+                shard_length=record.shard_length,
+                indexes=indexes,
+                used=used,
+            )
+            targets: list[Target] = (await gear.control.call(request)).targets
+            return targets
+
+        scatter = Scatter(
+            cargo=cargo,
+            peers=gear.peers,
+            clock=gear.clock,
+            tail=gear.tail,
+            ack_at=self._ticket.ack_at,
+            replace=replace,
+        )
+        stored = await scatter.run(await self._planner.targets(number))
+        self._recorder.add(ChunkDone(chunk=record, stored=stored))
+        return record
+
+    async def _commit(self) -> VersionInfo:
+        ordered = [self._chunks[number] for number in range(len(self._chunks))]
+        crc, size = 0, 0
+        for record in ordered:
+            crc = checksum.combine(crc, record.checksum, record.plain_length)
+            size += record.plain_length
+        closing = keys.close(
+            self._data_key,
+            size=size,
+            chunk_ids=b"".join([record.chunk_id for record in ordered]),
+            checksum=crc,
+            nonce=self._gear.chance.bytes(NONCE_BYTES),
+        )
+        version: VersionInfo = await self._gear.control.call(
+            UploadCommit(
+                upload_id=self._ticket.upload_id,
+                size=size,
+                chunk_count=len(ordered),
+                checksum=checksum.text(crc),
+                closing=closing,
+            )
+        )
+        return version
