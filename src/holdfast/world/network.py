@@ -2,6 +2,10 @@
 
 An address is `tcp://host:port` (only ever to a loopback address: the bytes are readable on the wire) or
 `tls://host:port` (TLS 1.3; who is at the other end is proven above, by the node's key).
+
+What every implementation has in common, and a protocol may rely on, is less than asyncio's documents suggest:
+a buffer given to `write` must not change until it was sent (uvloop keeps no copy; an empty write buffer with
+`set_write_buffer_limits(0)` tells), and transports do not all inherit from `asyncio.Transport`.
 """
 
 from __future__ import annotations
