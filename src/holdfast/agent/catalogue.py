@@ -123,6 +123,17 @@ class Catalogue:
         self.lost[shard_id] = reason
         return True
 
+    def miss(self, header: Header, reason: str) -> None:
+        """A put is on disk with a damaged body, and all good records were applied: the shard is lost, unless
+        a copy or a newer record makes up for it.
+        """
+        self.sequence_next = max(self.sequence_next, header.sequence + 1)
+        deleted = self._deletes.get(header.shard_id)
+        self._shade(header.shard_id)
+        held = self.index.get(header.shard_id) is not None
+        if not held and (deleted is None or deleted.sequence < header.sequence):
+            self.lost[header.shard_id] = reason
+
     def suspect(self, volume: int, offset: int, shard_id: bytes, kind: Kind) -> None:
         """A record failed to be written there, and its bytes could not be cut away again."""
         self.unsettled.add(shard_id)

@@ -7,12 +7,13 @@ unfinished volume are checked too, because a power cut may have kept the head of
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from holdfast.agent.append import Growing
 from holdfast.agent.catalogue import Catalogue
-from holdfast.agent.index import Place
-from holdfast.agent.record import KEY_BYTES, Kind
+from holdfast.agent.record import KEY_BYTES, Header, Kind
 from holdfast.agent.shelf import Shelf
 from holdfast.agent.volume import (
     OPENING_BYTES,
@@ -30,7 +31,8 @@ from holdfast.world.chance import Chance
 from holdfast.world.clock import Clock
 from holdfast.world.disk import Disk, DiskFile
 
-KEY_FILE = "vault.key"
+KEY_FILE: Final = "vault.key"
+DAMAGED_BODY: Final = "the body does not match its checksum"
 
 
 @dataclass(slots=True)
@@ -78,7 +80,7 @@ def recover(disk: Disk, shelf: Shelf, clock: Clock, chance: Chance) -> Recovered
     key = _vault_key(disk, clock, chance)
     numbers = sorted(number for number in map(number_of, disk.names()) if number is not None)
     recovered = Recovered(Catalogue(), Recovery(), key, None, max(numbers, default=0) + 1)
-    doubtful: list[tuple[int, Found]] = []
+    damaged: list[Header] = []
     removed = False
     for number in numbers:
         file = disk.open(name_of(number))
@@ -89,14 +91,13 @@ def recover(disk: Disk, shelf: Shelf, clock: Clock, chance: Chance) -> Recovered
                 disk.remove(name_of(number))
                 removed = True
                 continue
-            _recover_volume(recovered, shelf, file, number, opening, doubtful)
+            damaged += _recover_volume(recovered, shelf, file, number, opening)
         finally:
             file.close()
     if removed:
         disk.sync_names()
-    if not _doubtful_are_good(recovered.catalogue, shelf, doubtful):
-        # Nothing is appended behind damage: the next start shall look at it again.
-        recovered.growing = None
+    for header in damaged:
+        recovered.catalogue.miss(header, DAMAGED_BODY)
     recovered.catalogue.settle_deletes()
     recovered.report.shards = len(recovered.catalogue.index)
     recovered.report.seconds = clock.monotonic() - began
@@ -104,13 +105,9 @@ def recover(disk: Disk, shelf: Shelf, clock: Clock, chance: Chance) -> Recovered
 
 
 def _recover_volume(
-    recovered: Recovered,
-    shelf: Shelf,
-    file: DiskFile,
-    number: int,
-    opening: Opening | None,
-    doubtful: list[tuple[int, Found]],
-) -> None:
+    recovered: Recovered, shelf: Shelf, file: DiskFile, number: int, opening: Opening | None
+) -> list[Header]:
+    """Takes a volume's records into the catalogue; returns those of its last group with a damaged body."""
     catalogue, report = recovered.catalogue, recovered.report
     key = opening.key if opening else recovered.key
     shelf.add(number, key)
@@ -118,37 +115,58 @@ def _recover_volume(
     catalogue.add_volume(number, walk.size)
     last_group: deque[Found] = deque()
     for found in walk:
-        catalogue.apply(found.header, number, found.offset)
         report.records += 1
-        if walk.contents_at is None:
-            last_group.append(found)
-            while last_group and last_group[0].offset < walk.synced:
-                last_group.popleft()
+        last_group.append(found)
+        while last_group and last_group[0].offset < walk.synced:
+            header, offset = last_group.popleft()
+            catalogue.apply(header, number, offset)
     report.volumes += 1
     recovered.growing = None
     if walk.contents_at is not None:
         report.listed_volumes += 1
         catalogue.volumes[number].overhead += walk.size - walk.contents_at
         catalogue.seal(number)
-        return
+        return []
+    damaged = _take_last_group(catalogue, file, number, last_group)
     report.damaged_heads += walk.mended + (opening is None)
     report.damaged_bytes += sum(stop - start for start, stop in walk.gaps)
-    size = _mend_end(report, file, walk)
+    readable = opening is not None or walk.end > OPENING_BYTES
+    size = _mend_end(report, file, walk, readable=readable)
     catalogue.resize(number, size)
-    doubtful.extend((number, found) for found in last_group)
-    clean = opening is not None and not walk.gaps and not walk.mended and size == walk.end
+    # Nothing is appended behind damage: the next start shall look at it again.
+    clean = not walk.gaps and not walk.mended and not damaged and size == walk.end
     if clean and opening is not None and opening.key == recovered.key:
         recovered.growing = Growing(number, size, walk.heads)
-    if opening is not None or walk.end > OPENING_BYTES:
+    if readable:
         # A volume in which nothing at all can be read is never compacted away: somebody may still mend it.
         catalogue.seal(number)
+    return damaged
 
 
-def _mend_end(report: Recovery, file: DiskFile, walk: Walk) -> int:
-    """Cuts off a torn end, and makes the rest durable: it may have been read from the page cache only."""
+def _take_last_group(
+    catalogue: Catalogue, file: DiskFile, number: int, last_group: Iterable[Found]
+) -> list[Header]:
+    """Takes in the records whose bodies a power cut may have kept only in part, and returns the damaged ones.
+
+    Nobody can tell whether those were acknowledged.
+    """
+    damaged: list[Header] = []
+    for header, offset in last_group:
+        if header.kind == Kind.PUT and not content_is_good(file, offset, header):
+            damaged.append(header)
+        else:
+            catalogue.apply(header, number, offset)
+    return damaged
+
+
+def _mend_end(report: Recovery, file: DiskFile, walk: Walk, *, readable: bool) -> int:
+    """Cuts off a torn end, and makes the rest durable: it may have been read from the page cache only.
+
+    Bytes that were durable when a later record was written, and all of an unreadable volume, are left alone.
+    """
     size = walk.size
     if walk.end < size:
-        if walk.end >= walk.synced:
+        if readable and walk.end >= walk.synced:
             report.torn_bytes += size - walk.end
             file.truncate(walk.end)
             size = walk.end
@@ -156,20 +174,6 @@ def _mend_end(report: Recovery, file: DiskFile, walk: Walk) -> int:
             report.damaged_bytes += size - walk.end
     file.sync()
     return size
-
-
-def _doubtful_are_good(catalogue: Catalogue, shelf: Shelf, doubtful: list[tuple[int, Found]]) -> bool:
-    """Bodies that a power cut may have kept only in part. Nobody can tell whether they were acknowledged."""
-    good = True
-    for number, (header, offset) in doubtful:
-        if header.kind != Kind.PUT:
-            continue
-        place = Place(number, offset, header.meta_length, header.body_length, header.sequence)
-        with shelf.lend(number) as file:
-            if not content_is_good(file, offset, header):
-                good = False
-                catalogue.lose(header.shard_id, place, "the body does not match its checksum")
-    return good
 
 
 def _vault_key(disk: Disk, clock: Clock, chance: Chance) -> bytes:

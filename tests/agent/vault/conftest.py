@@ -8,14 +8,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests.agent.vault.crashing_disk import CrashingDisk
 
-from holdfast.agent.vault import Vault, VaultSettings
+from holdfast.agent.vault import StoredAt, Vault, VaultSettings
 from holdfast.world.clock import SystemClock
 from holdfast.world.disk import Disk
+from holdfast.world.errors import Refusal, Trouble
 from holdfast.world.offload import InlineOffload, ThreadOffload
 from holdfast.world.simulated.chance import SimulatedChance
 from holdfast.world.system_disk import SystemDisk
-from tests.agent.vault.crashing_disk import CrashingDisk
 
 Opener = Callable[..., AbstractAsyncContextManager[Vault]]
 
@@ -51,7 +52,7 @@ def opened(disk: Disk) -> Opener:
             options.pop("disk", disk),
             offload=offload,
             clock=SystemClock(),
-            chance=SimulatedChance(7),
+            chance=options.pop("chance", SimulatedChance(7)),
             settings=settings,
             **{"allocated": 100_000_000, "reserve": 0, **options},
         )
@@ -62,3 +63,24 @@ def opened(disk: Disk) -> Opener:
             offload.close()
 
     return open_vault
+
+
+async def store(vault, number: int, length: int = 1000) -> StoredAt:
+    content = body(number, length)
+    half = length // 2
+    parts = [content[:half], memoryview(content)[half:]]
+    return await vault.put(shard(number), b"meta%d" % number, parts, root=root(number))
+
+
+async def fetched(vault, number: int) -> bytes:
+    held = await vault.get(shard(number))
+    assert held.meta == b"meta%d" % number
+    assert held.root == root(number)
+    assert held.body_length == len(held.body)
+    return bytes(held.body)
+
+
+async def code_of(awaitable) -> str:
+    with pytest.raises((Refusal, Trouble)) as failed:
+        await awaitable
+    return failed.value.code

@@ -4,12 +4,12 @@ from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.agent.vault.conftest import shard
 
 from holdfast.agent.catalogue import Catalogue, Tally, victim
 from holdfast.agent.index import Place
 from holdfast.agent.record import Header, Kind
 from holdfast.agent.volume import NO_ROOT
-from tests.agent.vault.conftest import shard
 
 # (id, kind, volume): the sequence is the place in the list.
 written = st.lists(st.tuples(st.integers(0, 3), st.sampled_from([Kind.PUT, Kind.DELETE]), st.integers(1, 4)))

@@ -5,9 +5,9 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.agent.vault.conftest import shard
 
 from holdfast.agent.index import Index, Place
-from tests.agent.vault.conftest import shard
 
 # Few ids, so that they meet again; the last bytes are zero in some, which a careless comparison would strip.
 ids = st.one_of(

@@ -1,6 +1,8 @@
 """Finding the records of a volume, whatever bits of it have turned over."""
 
 import pytest
+from tests.agent.vault.conftest import body, root, shard
+from tests.agent.vault.crashing_disk import CrashingDisk, CrashingFile
 
 from holdfast.agent import record
 from holdfast.agent.record import Header, Kind
@@ -15,8 +17,6 @@ from holdfast.agent.volume import (
     read_header,
     read_opening,
 )
-from tests.agent.vault.conftest import body, root, shard
-from tests.agent.vault.crashing_disk import CrashingDisk, CrashingFile
 
 KEY = b"k" * 16
 

@@ -1,0 +1,185 @@
+"""What a vault promises, on every disk."""
+
+import asyncio
+
+import pytest
+from tests.agent.vault.conftest import body, code_of, fetched, root, shard, store
+from tests.agent.vault.crashing_disk import CrashingDisk
+
+from holdfast.agent.vault import StoredAt
+from holdfast.world.errors import Refusal
+
+EXTRA = 208
+
+
+async def test_what_was_put_is_got_before_and_after_a_restart(opened):
+    async with opened() as vault:
+        for number, length in enumerate([0, 1, 1000, 524_352]):
+            stored = await store(vault, number, length)
+            assert not stored.again
+            stat = await vault.stat(shard(number))
+            assert stat == (shard(number), root(number), len(b"meta%d" % number), length, stored.written)
+            assert await fetched(vault, number) == body(number, length)
+    async with opened() as vault:
+        for number, length in enumerate([0, 1, 1000, 524_352]):
+            assert await fetched(vault, number) == body(number, length)
+        assert (vault.shard_count, vault.body_bytes) == (4, 525_353)
+        assert (vault.recovery.records, vault.recovery.torn_bytes, vault.lost) == (4, 0, [])
+
+
+async def test_a_range_is_read_as_asked_and_into_the_buffer_given(opened):
+    async with opened() as vault:
+        await store(vault, 1, 10_000)
+        content = body(1, 10_000)
+        for offset, length in [(0, 10_000), (0, 16), (16, None), (9_999, 1), (10_000, 0), (10_000, None)]:
+            stop = 10_000 if length is None else offset + length
+            held = await vault.get(shard(1), offset, length)
+            assert (held.body, held.offset, held.body_length) == (content[offset:stop], offset, 10_000)
+            buffer = bytearray(b"." * 10_001)
+            held = await vault.get(shard(1), offset, length, into=memoryview(buffer))
+            assert held.body == content[offset:stop]
+            assert held.meta == b"meta1"
+            assert buffer == content[offset:stop].ljust(10_001, b".")
+        for offset, length in [(0, 10_001), (10_001, None), (-1, 5), (5, -1)]:
+            assert await code_of(vault.get(shard(1), offset, length)) == "request.invalid"
+
+
+async def test_the_same_shard_again_succeeds_and_another_under_its_id_is_refused(opened):
+    async with opened() as vault:
+        first = await store(vault, 1)
+        used = vault.used
+        assert await store(vault, 1) == StoredAt(first.written, again=True)
+        assert await code_of(vault.put(shard(1), b"", [b"else"], root=root(2))) == "shard.exists"
+        assert vault.used == used
+        assert await fetched(vault, 1) == body(1, 1000)
+
+
+async def test_of_two_who_put_the_same_id_at_once_one_writes(opened):
+    async with opened() as vault:
+        same = await asyncio.gather(*(store(vault, 1) for _ in range(5)))
+        assert [one.again for one in same] == [False, True, True, True, True]
+        different = await asyncio.gather(
+            *(vault.put(shard(2), b"", [b"x%d" % number], root=root(number)) for number in range(3)),
+            return_exceptions=True,
+        )
+        assert [getattr(one, "code", "stored") for one in different] == [
+            "stored",
+            "shard.exists",
+            "shard.exists",
+        ]
+        assert vault.shard_count == 2
+
+
+async def test_a_deleted_shard_stays_deleted_and_may_come_again(opened):
+    async with opened() as vault:
+        await store(vault, 1)
+        await vault.delete(shard(1))
+        await vault.delete(shard(1))
+        await vault.delete(shard(2))
+        assert await code_of(vault.get(shard(1))) == "shard.unknown"
+        assert await code_of(vault.stat(shard(1))) == "shard.unknown"
+        assert (vault.shard_count, vault.body_bytes, vault.holds(shard(1))) == (0, 0, False)
+    async with opened() as vault:
+        assert not vault.holds(shard(1))
+        await vault.put(shard(1), b"", [b"new"], root=root(9))
+    async with opened() as vault:
+        assert (await vault.get(shard(1))).body == b"new"
+
+
+async def test_ids_are_paged_in_order(opened):
+    async with opened() as vault:
+        await asyncio.gather(*(store(vault, number, 10) for number in range(10)))
+        ids = sorted(map(shard, range(10)))
+        assert vault.ids() == ids
+        assert vault.ids(ids[3], 4) == ids[4:8]
+        assert vault.ids(ids[-1]) == []
+
+
+async def test_many_puts_that_wait_together_share_one_sync(opened, disk):
+    async with opened() as vault:
+        await store(vault, 0)
+        if isinstance(disk, CrashingDisk):
+            before = disk.syncs
+            await asyncio.gather(*(store(vault, number) for number in range(1, 101)))
+            assert disk.syncs == before + 1
+        else:
+            await asyncio.gather(*(store(vault, number) for number in range(1, 101)))
+        assert vault.shard_count == 101
+
+
+async def test_used_is_what_the_files_have(opened, disk):
+    async with opened() as vault:
+        await asyncio.gather(*(store(vault, number) for number in range(10)))
+        await vault.delete(shard(3))
+        sizes = 0
+        for name in disk.names():
+            file = disk.open(name)
+            sizes += file.size()
+            file.close()
+        assert vault.used == sizes
+        assert vault.dead_bytes == EXTRA + 1000 + len(b"meta3")
+
+
+async def test_the_allocation_is_never_passed_whoever_puts_at_once(opened):
+    async with opened(allocated=2_000_000) as vault:
+        margin = 2_000_000 // 32
+        outcomes = await asyncio.gather(
+            *(store(vault, number, 100_000) for number in range(40)), return_exceptions=True
+        )
+        refused = [one for one in outcomes if isinstance(one, Refusal)]
+        assert {one.code for one in refused} == {"node.full"}
+        assert 40 - len(refused) == vault.shard_count == (2_000_000 - margin) // 100_213
+        assert vault.used <= 2_000_000 - margin
+        assert vault.free < 100_213
+        vault.allocated = 4_000_000
+        await store(vault, 99, 100_000)
+
+
+async def test_a_volume_that_is_full_gets_its_contents_and_the_next_start_reads_only_those(opened, disk):
+    async with opened(settings={"volume_bytes": 20_000}) as vault:
+        for number in range(100):
+            await store(vault, number)
+        await vault.delete(shard(50))
+    async with opened(settings={"volume_bytes": 20_000}) as vault:
+        assert vault.recovery.volumes == len(disk.names()) - 1 > 5
+        assert vault.recovery.listed_volumes == vault.recovery.volumes - 1
+        assert vault.shard_count == 99
+        for number in range(100):
+            if number != 50:
+                assert await fetched(vault, number) == body(number, 1000)
+
+
+async def test_scrubbing_goes_on_page_by_page_to_the_end(opened):
+    async with opened() as vault:
+        for number in range(7):
+            await store(vault, number)
+        seen, after = 0, b""
+        while (page := await vault.scrub(after, 3)).last is not None:
+            seen += page.checked
+            after = page.last
+        assert seen == 7
+
+
+async def test_a_closed_vault_takes_nothing_more(opened):
+    async with opened() as vault:
+        await store(vault, 1)
+    assert await code_of(store(vault, 2)) == "disk.failed"
+
+
+async def test_a_put_that_is_cancelled_while_it_waits_leaves_nothing_behind(opened):
+    async with opened() as vault:
+        task = asyncio.create_task(store(vault, 1))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not vault.holds(shard(1))
+        await store(vault, 1)
+        assert await fetched(vault, 1) == body(1, 1000)
+
+
+async def test_a_shard_id_of_another_length_is_refused(opened):
+    async with opened() as vault:
+        assert await code_of(vault.put(b"short", b"", [], root=root(1))) == "request.invalid"
+        assert await code_of(vault.get(b"short")) == "shard.unknown"
+        assert await code_of(vault.delete(b"short")) == "request.invalid"
