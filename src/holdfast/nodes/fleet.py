@@ -52,6 +52,8 @@ class Member(NamedTuple):
     state: State
     online: bool
     """Whether it was heard of lately, and still belongs to the fleet."""
+    last_heartbeat: int
+    """Microseconds since the epoch."""
 
 
 class Count(NamedTuple):
@@ -174,6 +176,7 @@ class Fleet:
             self._addresses[alias],
             _STATES[int(self._columns.state[alias])],
             self.online(alias),
+            int(self._columns.heartbeat[alias]),
         )
 
     def online(self, alias: int) -> bool:
