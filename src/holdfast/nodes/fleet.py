@@ -10,6 +10,7 @@ A node is online while its last heartbeat is at most three intervals old. Its zo
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -23,7 +24,7 @@ from holdfast.nodes.snapshot import Flags, Snapshot
 from holdfast.nodes.states import READABLE, State
 from holdfast.nodes.store import NodeRow
 from holdfast.protocol.fleet import HEARTBEAT_SECONDS
-from holdfast.protocol.nouns import ClassInfo, RedundancyInfo
+from holdfast.protocol.nouns import ClassInfo, NodeAddress, RedundancyInfo
 from holdfast.world.clock import MICROSECONDS, Clock
 from holdfast.world.database import Database
 
@@ -48,10 +49,12 @@ class Member(NamedTuple):
     alias: int
     node_id: bytes
     node_name: str
-    addresses: tuple[str, ...]
-    state: State
     online: bool
-    """Whether it was heard of lately, and still belongs to the fleet."""
+    last_seen: int
+    """Microseconds since the epoch."""
+    leaving: bool
+    """On its way out in good order: what it holds should be copied away, and can be read meanwhile."""
+    address: NodeAddress
     last_heartbeat: int
     """Microseconds since the epoch."""
 
@@ -64,7 +67,7 @@ class Count(NamedTuple):
 
 
 class Fleet:
-    """All nodes by alias. Belongs to one event loop; all but `load` and `refresh` answer at once."""
+    """All nodes by alias. All but `load` and `refresh` answer at once, and may be asked from any thread."""
 
     def __init__(
         self, database: Database, clock: Clock, *, heartbeat_seconds: int = HEARTBEAT_SECONDS
@@ -79,6 +82,8 @@ class Fleet:
         self._addresses: list[tuple[str, ...]] = [()]
         self._columns = Columns()
         self._providers, self._subnets, self._zones, self._regions = Names(), Names(), Names(), Names()
+        # Plans are made in worker threads while heartbeats arrive on the event loop.
+        self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
         self._turned = True
         self._read_until = 0
@@ -102,10 +107,11 @@ class Fleet:
     def note(self, rows: Iterable[NodeRow]) -> None:
         """Takes over nodes as they were committed; what is older than what is known is passed over."""
         now = self._clock.now()
-        for row in rows:
-            self._make_room(row.alias)
-            if row.changed >= self._columns.changed[row.alias]:
-                self._put(row, now)
+        with self._lock:
+            for row in rows:
+                self._make_room(row.alias)
+                if row.changed >= self._columns.changed[row.alias]:
+                    self._put(row, now)
 
     def rate(self, alias: int, quality: float) -> None:
         """Sets how good a node is (0: takes nothing, 1: as good as any); draws follow it."""
@@ -117,10 +123,11 @@ class Fleet:
     def _make_room(self, alias: int) -> None:
         missing = alias + 1 - len(self._node_ids)
         if missing > 0:
-            self._node_ids.extend([b""] * missing)
+            # The ids come last: an alias is looked up elsewhere once its id is there.
+            self._columns.grow(alias)
             self._node_names.extend([""] * missing)
             self._addresses.extend([()] * missing)
-            self._columns.grow(alias)
+            self._node_ids.extend([b""] * missing)
 
     def _put(self, row: NodeRow, now: int) -> None:
         alias, columns = row.alias, self._columns
@@ -132,9 +139,6 @@ class Fleet:
             or (row.free > 0) != (columns.free[alias] > 0)
             or now - columns.heartbeat[alias] > self._silence
         )
-        if not self._node_ids[alias]:
-            self._node_ids[alias] = row.node_id
-            self._aliases[row.node_id] = alias
         if self._addresses[alias] != row.addresses:
             self._addresses[alias] = row.addresses
             columns.subnet[alias] = self._subnets.number(subnet_of(row.addresses))
@@ -150,6 +154,9 @@ class Fleet:
         columns.heartbeat[alias] = row.last_heartbeat
         columns.registered[alias] = row.registered
         columns.changed[alias] = row.changed
+        if not self._node_ids[alias]:
+            self._node_ids[alias] = row.node_id
+            self._aliases[row.node_id] = alias
 
     # --- looking up --------------------------------------------------------------------------------------
 
@@ -169,19 +176,21 @@ class Fleet:
         """The node of this alias; None if it left the fleet or never was."""
         if alias not in self or not self._belongs(alias):
             return None
+        last_seen = int(self._columns.heartbeat[alias])
         return Member(
-            alias,
-            self._node_ids[alias],
-            self._node_names[alias],
-            self._addresses[alias],
-            _STATES[int(self._columns.state[alias])],
-            self.online(alias),
-            int(self._columns.heartbeat[alias]),
+            alias=alias,
+            node_id=self._node_ids[alias],
+            node_name=self._node_names[alias],
+            online=self.heard_lately(last_seen),
+            last_seen=last_seen,
+            leaving=int(self._columns.state[alias]) == _STATE_NUMBER[State.DRAINING],
+            address=self.address(alias),
         )
 
-    def online(self, alias: int) -> bool:
-        """Whether the node was heard of within three intervals."""
-        return self.heard_lately(int(self._columns.heartbeat[alias]))
+    def address(self, alias: int) -> NodeAddress:
+        """Where the node of this alias answers."""
+        assert alias in self, "only nodes have addresses"
+        return NodeAddress(node_id=self._node_ids[alias], addresses=list(self._addresses[alias]))
 
     def heard_lately(self, last_heartbeat: int) -> bool:
         """Whether a node whose last heartbeat came at this time counts as online."""
@@ -218,10 +227,11 @@ class Fleet:
     def snapshot(self) -> Snapshot:
         """The fleet as placement sees it, seconds old at most."""
         now = self._clock.now()
-        taken = self._snapshot
-        if taken is None or self._outdated(taken, now):
-            taken = self._snapshot = self._take(now)
-            self._turned = False
+        with self._lock:
+            taken = self._snapshot
+            if taken is None or self._outdated(taken, now):
+                taken = self._snapshot = self._take(now)
+                self._turned = False
         return taken
 
     def _outdated(self, taken: Snapshot, now: int) -> bool:

@@ -65,9 +65,10 @@ class Snapshot:
 class View:
     """The usable nodes with room for a size of shard, ready to be drawn from by weight.
 
-    `cumulative[i]` is the weight of `members[:i + 1]`; `counts[kind][domain]` is how many members a domain
-    has, `filled[kind]` how many domains have any, `alone[kind]` the one that has all (or NONE);
-    `capacity[kind][c]` is how many shards fit if no domain of the kind takes more than c.
+    `cumulative[i]` is the weight of `members[:i + 1]`; `free` are the bytes they have free in all;
+    `counts[kind][domain]` is how many members a domain has, `filled[kind]` how many domains have any,
+    `alone[kind]` the one that has all (or NONE); `capacity[kind][c]` is how many shards fit if no domain of
+    the kind takes more than c.
     """
 
     def __init__(self, snapshot: Snapshot, room: int, region: str | None) -> None:
@@ -79,6 +80,7 @@ class View:
         self.members: Ints = np.flatnonzero(usable).astype(np.int32)
         self.cumulative: Floats = np.cumsum(snapshot.weight[self.members])
         self.total = float(self.cumulative[-1]) if len(self.members) else 0.0
+        self.free = int(snapshot.free[self.members].sum(dtype=np.float64))
         self.counts = tuple(
             domain_counts(snapshot.domains[kind][self.members], len(snapshot.names[kind]))
             for kind in range(len(KINDS))
