@@ -24,7 +24,7 @@ from holdfast.nodes.snapshot import Flags, Snapshot
 from holdfast.nodes.states import READABLE, State
 from holdfast.nodes.store import NodeRow
 from holdfast.protocol.fleet import HEARTBEAT_SECONDS
-from holdfast.protocol.nouns import ClassInfo, NodeAddress, RedundancyInfo
+from holdfast.protocol.nouns import ClassInfo, RedundancyInfo
 from holdfast.world.clock import MICROSECONDS, Clock
 from holdfast.world.database import Database
 
@@ -49,12 +49,9 @@ class Member(NamedTuple):
     alias: int
     node_id: bytes
     node_name: str
+    addresses: tuple[str, ...]
+    state: State
     online: bool
-    last_seen: int
-    """Microseconds since the epoch."""
-    leaving: bool
-    """On its way out in good order: what it holds should be copied away, and can be read meanwhile."""
-    address: NodeAddress
     last_heartbeat: int
     """Microseconds since the epoch."""
 
@@ -176,21 +173,16 @@ class Fleet:
         """The node of this alias; None if it left the fleet or never was."""
         if alias not in self or not self._belongs(alias):
             return None
-        last_seen = int(self._columns.heartbeat[alias])
+        last_heartbeat = int(self._columns.heartbeat[alias])
         return Member(
             alias=alias,
             node_id=self._node_ids[alias],
             node_name=self._node_names[alias],
-            online=self.heard_lately(last_seen),
-            last_seen=last_seen,
-            leaving=int(self._columns.state[alias]) == _STATE_NUMBER[State.DRAINING],
-            address=self.address(alias),
+            addresses=self._addresses[alias],
+            state=_STATES[int(self._columns.state[alias])],
+            online=self.heard_lately(last_heartbeat),
+            last_heartbeat=last_heartbeat,
         )
-
-    def address(self, alias: int) -> NodeAddress:
-        """Where the node of this alias answers."""
-        assert alias in self, "only nodes have addresses"
-        return NodeAddress(node_id=self._node_ids[alias], addresses=list(self._addresses[alias]))
 
     def heard_lately(self, last_heartbeat: int) -> bool:
         """Whether a node whose last heartbeat came at this time counts as online."""
