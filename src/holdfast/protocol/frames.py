@@ -141,6 +141,13 @@ class TunnelRequest(msgspec.Struct, frozen=True, kw_only=True):
     grant: bytes
 
 
+class TunnelReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The relay's answer: from here on the stream is the node's. `scheme`: "tls" or "tcp", how it answers."""
+
+    version: int
+    scheme: str
+
+
 T = TypeVar("T")
 
 
