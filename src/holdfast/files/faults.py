@@ -101,9 +101,16 @@ def _settle(connection: Connection, chunk: Chunk, report: Report, state: str, no
     )
 
 
-def places_of(faults: Iterable[Fault]) -> set[tuple[int, int, int]]:
-    """(chunk number, shard index, alias) of each: a shard stored anew elsewhere is not touched by it."""
-    return {(fault.number, fault.shard_index, fault.alias) for fault in faults}
+def suspects_of(known: Iterable[Fault]) -> set[tuple[int, int, int]]:
+    """(chunk number, shard index, alias) of each suspect: a shard stored anew elsewhere is not one."""
+    return {(fault.number, fault.shard_index, fault.alias) for fault in known if fault.state == "suspect"}
+
+
+def lost_of(known: Iterable[Fault]) -> dict[tuple[int, int], int]:
+    """The alias that lost it last, by (chunk number, shard index), of shards proven lost."""
+    confirmed = [fault for fault in known if fault.state == "confirmed"]
+    ordered = sorted(confirmed, key=lambda fault: fault.last_reported)
+    return {(fault.number, fault.shard_index): fault.alias for fault in ordered}
 
 
 def report(connection: Connection, tenant: str, request: ShardReport, alias: int | None, now: int) -> None:

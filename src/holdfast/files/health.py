@@ -8,7 +8,7 @@ proof, but until it is checked nothing is promised on a shard that may be wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from holdfast.files import placed
 from holdfast.files.places import Holder
@@ -19,24 +19,32 @@ HolderOf = Callable[[int], Holder | None]
 LIVE, MISSING, UNREACHABLE, LOST = "live", "missing", "unreachable", "lost"
 
 
-def shard_state(holder: Holder | None, *, faulted: bool) -> str:
+def shard_state(holder: Holder | None, *, suspect: bool) -> str:
     """The state of a shard that is in the placement."""
-    if faulted:
+    if suspect:
         return LOST
     return LIVE if holder is not None and holder.online else UNREACHABLE
 
 
 def chunk_health(
-    number: int, placement: bytes, faulted: Collection[tuple[int, int, int]], holder_of: HolderOf
+    number: int,
+    placement: bytes,
+    suspects: Collection[tuple[int, int, int]],
+    lost: Mapping[tuple[int, int], int],
+    holder_of: HolderOf,
 ) -> ChunkHealth:
-    """One chunk, shard by shard; `faulted` holds (number, shard index, alias)."""
+    """One chunk, shard by shard.
+
+    `suspects` holds (number, shard index, alias) of reported shards, `lost` who lost a shard that is in no
+    placement now, by (number, shard index).
+    """
     shards = []
     for index, alias in enumerate(placed.unpack(placement)):
+        holder = holder_of(alias or lost.get((number, index), placed.NOT_STORED))
         if alias == placed.NOT_STORED:
-            shards.append(ShardPlace(index=index, node_id=b"", node_name="", state=MISSING))
-            continue
-        holder = holder_of(alias)
-        state = shard_state(holder, faulted=(number, index, alias) in faulted)
+            state = LOST if (number, index) in lost else MISSING
+        else:
+            state = shard_state(holder, suspect=(number, index, alias) in suspects)
         node_id, node_name = (b"", "") if holder is None else (holder.node_id, holder.node_name)
         shards.append(ShardPlace(index=index, node_id=node_id, node_name=node_name, state=state))
     live = sum(shard.state == LIVE for shard in shards)
@@ -45,7 +53,7 @@ def chunk_health(
 
 def fewest_live(
     placements: Sequence[tuple[int, bytes, int]],
-    faulted: Collection[tuple[int, int, int]],
+    reported: Collection[tuple[int, int, int]],
     holder_of: HolderOf,
     n: int,
 ) -> int:
@@ -55,7 +63,7 @@ def fewest_live(
     """
     online: dict[int, bool] = {placed.NOT_STORED: False}
     suspects: dict[int, set[tuple[int, int]]] = {}
-    for number, index, alias in faulted:
+    for number, index, alias in reported:
         suspects.setdefault(number, set()).add((index, alias))
     fewest = n
     for number, placement, _ in placements:

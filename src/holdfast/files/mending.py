@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from holdfast.files import faults, placed, store_chunks
 from holdfast.files.recording import Journal
-from holdfast.files.store_chunks import Chunk
+from holdfast.files.store_chunks import Chunk, Fault
 from holdfast.protocol.messages import shard_id
 from holdfast.protocol.nouns import ChunkRecord, RedundancyInfo
 from holdfast.world.clock import Clock
@@ -26,7 +26,11 @@ Position = tuple[int, int]
 
 @dataclass(frozen=True)
 class ChunkState:
-    """A chunk as a pass read it. `suspects`: (index, alias) that were reported and not yet checked."""
+    """A chunk as a pass read it.
+
+    `suspects`: (index, alias) of shards that were reported and not yet checked. `losers`: (alias, time) of
+    nodes that were proven to have lost a shard of it.
+    """
 
     stream: int
     record: ChunkRecord
@@ -34,6 +38,7 @@ class ChunkState:
     storage_class: str
     aliases: tuple[int, ...]
     suspects: frozenset[tuple[int, int]]
+    losers: tuple[tuple[int, int], ...]
     recorded: int
     revision: int
 
@@ -47,21 +52,21 @@ def page(connection: Connection, after: Position, limit: int) -> tuple[list[Chun
     """The chunks that come after a position, but for those of doomed streams, and where to go on."""
     found = store_chunks.chunks_after(connection, *after, limit)
     known = store_chunks.faults_of_chunks(connection, [(chunk.stream, chunk.number) for chunk in found])
-    suspects: dict[Position, set[tuple[int, int]]] = {}
+    by_chunk: dict[Position, list[Fault]] = {}
     for fault in known:
-        if fault.state == "suspect":
-            suspects.setdefault((fault.stream, fault.number), set()).add((fault.shard_index, fault.alias))
+        by_chunk.setdefault((fault.stream, fault.number), []).append(fault)
     classes = store_chunks.classes_of(connection, sorted({chunk.stream for chunk in found}))
     states = [
-        _state(chunk, suspects.get((chunk.stream, chunk.number), set()), classes[chunk.stream])
+        _state(chunk, by_chunk.get((chunk.stream, chunk.number), []), classes[chunk.stream])
         for chunk in found
         if chunk.stream in classes
     ]
     return states, (found[-1].stream, found[-1].number) if len(found) == limit else None
 
 
-def _state(chunk: Chunk, suspects: set[tuple[int, int]], storage_class: str) -> ChunkState:
+def _state(chunk: Chunk, known: list[Fault], storage_class: str) -> ChunkState:
     aliases = placed.unpack(chunk.placement)
+    suspects = {(fault.shard_index, fault.alias) for fault in known if fault.state == "suspect"}
     return ChunkState(
         stream=chunk.stream,
         record=chunk.record,
@@ -69,6 +74,7 @@ def _state(chunk: Chunk, suspects: set[tuple[int, int]], storage_class: str) -> 
         storage_class=storage_class,
         aliases=aliases,
         suspects=frozenset(suspects & set(enumerate(aliases))),
+        losers=tuple((fault.alias, fault.last_reported) for fault in known if fault.state == "confirmed"),
         recorded=chunk.recorded,
         revision=chunk.revision,
     )

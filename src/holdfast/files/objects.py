@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from holdfast.files import health, names, store, store_chunks, versions
 from holdfast.files.buckets import check_limit, owned_bucket
-from holdfast.files.faults import places_of
+from holdfast.files.faults import lost_of, suspects_of
 from holdfast.files.listing import Page
 from holdfast.files.places import Places
 from holdfast.files.store import Version
@@ -35,7 +35,8 @@ class Looked(NamedTuple):
     bucket: str
     version: Version
     placements: list[tuple[int, bytes, int]]
-    faulted: set[tuple[int, int, int]]
+    suspects: set[tuple[int, int, int]]
+    lost: dict[tuple[int, int], int]
     chunks: list[Chunk]
 
 
@@ -57,11 +58,13 @@ def look(
 ) -> Looked:
     """One snapshot of a version's placements; raises Refusal("bucket.unknown" | "object.unknown")."""
     found, version = versions.find(connection, tenant, bucket, key, version_id)
+    known = store_chunks.faults_of(connection, version.stream)
     return Looked(
         bucket=found.name,
         version=version,
         placements=store_chunks.placements(connection, version.stream),
-        faulted=places_of(store_chunks.faults_of(connection, version.stream)),
+        suspects=suspects_of(known),
+        lost=lost_of(known),
         chunks=store_chunks.chunk_range(connection, version.stream, first, limit),
     )
 
@@ -107,15 +110,18 @@ class ObjectOperations:
         looked = await self._database.read(
             look, tenant, request.bucket, key, request.version_id, first, limit + 1
         )
-        holder_of, faulted = self._places.holder, looked.faulted
+        holder_of = self._places.holder
         shown = looked.chunks[:limit]
         version = looked.version
-        fewest = health.fewest_live(looked.placements, faulted, holder_of, version.n)
+        fewest = health.fewest_live(looked.placements, looked.suspects, holder_of, version.n)
         return ObjectHealth(
             version=version_info(looked.bucket, version),
             redundancy=version.redundancy,
             survives=fewest - version.k,
-            chunks=[health.chunk_health(c.number, c.placement, faulted, holder_of) for c in shown],
+            chunks=[
+                health.chunk_health(c.number, c.placement, looked.suspects, looked.lost, holder_of)
+                for c in shown
+            ],
             chunks_after=looked.chunks[limit].number if len(looked.chunks) > limit > 0 else None,
             stored_bytes=health.stored_bytes(looked.placements),
         )

@@ -38,7 +38,7 @@ def file_operations(
     uploads = Uploads(
         database=database, places=places, journal=journal, clock=clock, chance=chance, offload=offload
     )
-    downloads = Downloads(database=database, places=places, offload=offload)
+    downloads = Downloads(database=database, places=places)
     faults = Faults(database=database, places=places, clock=clock)
     return {
         control.BucketMake: buckets.make,

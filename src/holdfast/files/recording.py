@@ -8,7 +8,7 @@ deleted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -53,14 +53,13 @@ def check_chunk(done: ChunkDone, redundancy: Redundancy, chunk_size: int) -> Non
         raise Refusal("request.invalid", f"Chunk {record.number} names a shard that it does not have.")
 
 
-def prove(done: ChunkDone, ack_at: int, alias_of: Callable[[bytes], int | None], now: int) -> ProvenChunk:
+def prove(done: ChunkDone, aliases: Mapping[bytes, int | None], now: int) -> ProvenChunk:
     """What the receipts prove.
 
     A receipt that proves nothing refuses the whole request: it is never made by accident.
 
     Raises:
-        Refusal: "signature.invalid", "format.invalid", "format.newer", "node.unknown"; "upload.incomplete"
-            for fewer than `ack_at` shards on distinct nodes.
+        Refusal: "signature.invalid", "format.invalid", "format.newer" or "node.unknown".
     """
     record = done.chunk
     places: dict[int, int] = {}
@@ -73,7 +72,7 @@ def prove(done: ChunkDone, ack_at: int, alias_of: Callable[[bytes], int | None],
             size=record.shard_length,
             now=now,
         )
-        alias = alias_of(shard.node_id)
+        alias = aliases[shard.node_id]
         if alias is None:
             raise Refusal(
                 "node.unknown",
@@ -81,23 +80,27 @@ def prove(done: ChunkDone, ack_at: int, alias_of: Callable[[bytes], int | None],
                 node=shard.node_id.hex()[:16],
             )
         places.setdefault(shard.index, alias)
-    if len(set(places.values())) < ack_at:
+    return ProvenChunk(record, sorted(places.items()))
+
+
+def check_acknowledged(record: ChunkRecord, placement: bytes, ack_at: int) -> None:
+    """Raises Refusal("upload.incomplete") for fewer than `ack_at` shards (on distinct nodes, as all are)."""
+    count = sum(alias != placed.NOT_STORED for alias in placed.unpack(placement))
+    if count < ack_at:
         raise Refusal(
             "upload.incomplete",
-            f"Chunk {record.number} has {len(set(places.values()))} receipts of distinct nodes; "
-            f"{ack_at} are needed.",
+            f"Chunk {record.number} has {count} shards on distinct nodes; {ack_at} are needed.",
             advice="Send more of its shards, to other nodes if need be, and record it again.",
             number=record.number,
-            receipts=len(set(places.values())),
+            shards=count,
             needed=ack_at,
         )
-    return ProvenChunk(record, sorted(places.items()))
 
 
 def record(
     connection: Connection, tenant: str, upload_id: str, proven: list[ProvenChunk], journal: Journal, now: int
 ) -> None:
-    """The transaction of `upload-record`; raises Refusal("upload.unknown" | "request.invalid")."""
+    """The transaction of `upload-record`; raises Refusal("upload.unknown" | "upload.incomplete" | ...)."""
     upload = known_upload(connection, tenant, upload_id)
     changed = False
     surplus: list[tuple[int, bytes]] = []
@@ -153,6 +156,7 @@ def _add_chunk(
             number=fresh.number,
         )
     placement, _, surplus = placed.merge(placed.pack([placed.NOT_STORED] * upload.n), chunk.stored)
+    check_acknowledged(fresh, placement, upload.ack_at)
     store_chunks.add_chunk(
         connection,
         Chunk(

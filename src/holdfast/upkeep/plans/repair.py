@@ -2,9 +2,10 @@
 
 A shard is *kept* while its node was seen within the containment time and nothing was reported against it: a
 node that is silent for a night is not a node that left. Below `repair_at` kept shards all that are not kept
-are rebuilt at once; above it, only shards that are in no placement, because they came too late or were proven
-lost, and those not before the grace period is over, for their uploader may still be sending them. Reported
-shards are checked first. Chunks with the fewest shards to spare go first.
+are placed anew at once. Above it, only shards that are in no placement, because they came too late or were
+proven lost, and those not before the grace period is over, for their uploader may still be sending them; and
+those of a node that is leaving, while they can still be copied. Reported shards are checked first. Chunks
+with the fewest shards to spare go first.
 """
 
 from __future__ import annotations
@@ -25,32 +26,37 @@ class RepairRules:
     """Times in microseconds.
 
     `containment`: how long a silent node keeps its shards. `grace`: how long after it was recorded a chunk
-    waits for shards that were never stored.
+    waits for shards that were never stored. `deletion_delay`: how long a node that was proven to have lost
+    a shard gets no other of that chunk, so that the deletion of what is left there cannot hit a new copy.
     """
 
     containment: int = 12 * HOUR
     grace: int = 10 * 60 * MICROSECONDS
+    deletion_delay: int = HOUR
 
 
 @dataclass(frozen=True)
 class ChunkRepair:
-    """What one chunk needs: suspects to check, shards to build anew elsewhere, and why."""
+    """What one chunk needs: suspects to check, shards to place anew, and why."""
 
     chunk: ChunkState
     check: tuple[tuple[int, int], ...]
     rebuild: tuple[int, ...]
-    kept: int
+    kept: tuple[int, ...]
+    """Shard indexes."""
+    barred: tuple[int, ...]
+    """Aliases that get no shard of this chunk now."""
     reachable: int
     reason: str
 
     @property
     def spare(self) -> int:
         """How many more shards the chunk can lose."""
-        return self.kept - self.chunk.redundancy.k
+        return len(self.kept) - self.chunk.redundancy.k
 
     @property
     def possible(self) -> bool:
-        """Whether enough shards can be read now; if not, only checks are made."""
+        """Whether enough shards may be read now; if not, only checks are made."""
         return self.reachable >= self.chunk.redundancy.k
 
 
@@ -65,6 +71,17 @@ class RepairPlan:
         return [_line(repair) for repair in self.repairs]
 
 
+@dataclass(frozen=True)
+class _Shards:
+    """The shard indexes of a chunk, by how they fare."""
+
+    kept: list[int]
+    leaving: list[int]
+    gone: list[int]
+    unstored: list[int]
+    reachable: int
+
+
 def plan_repair(
     page: Sequence[ChunkState], holder_of: Callable[[int], Holder | None], rules: RepairRules, now: int
 ) -> RepairPlan:
@@ -76,42 +93,54 @@ def plan_repair(
 def _look(
     chunk: ChunkState, holder_of: Callable[[int], Holder | None], rules: RepairRules, now: int
 ) -> ChunkRepair | None:
-    kept: list[int] = []
-    unstored: list[int] = []
-    gone: list[int] = []
-    reachable = 0
-    for index, alias in enumerate(chunk.aliases):
-        holder = holder_of(alias) if alias != NOT_STORED else None
-        suspect = (index, alias) in chunk.suspects
-        if alias == NOT_STORED:
-            unstored.append(index)
-        elif holder is None or (not holder.online and now - holder.last_seen > rules.containment):
-            gone.append(index)
-        elif not suspect:
-            kept.append(index)
-        reachable += holder is not None and holder.online
+    shards = _sort(chunk, holder_of, rules, now)
     check = tuple(sorted(chunk.suspects))
-    rebuild, reason = _decide(chunk, kept, unstored, gone, rules, now)
+    rebuild, reason = _decide(chunk, shards, rules, now)
     if not rebuild and not check:
         return None
     return ChunkRepair(
         chunk=chunk,
         check=check,
         rebuild=rebuild,
-        kept=len(kept),
-        reachable=reachable,
-        reason=reason or f"{len(check)} shards were reported and are checked",
+        kept=tuple(shards.kept),
+        barred=tuple(sorted({alias for alias, time in chunk.losers if now - time < rules.deletion_delay})),
+        reachable=shards.reachable,
+        reason=reason or "they were reported",
     )
 
 
-def _decide(
-    chunk: ChunkState, kept: list[int], unstored: list[int], gone: list[int], rules: RepairRules, now: int
-) -> tuple[tuple[int, ...], str]:
+def _sort(
+    chunk: ChunkState, holder_of: Callable[[int], Holder | None], rules: RepairRules, now: int
+) -> _Shards:
+    shards = _Shards([], [], [], [], 0)
+    reachable = 0
+    for index, alias in enumerate(chunk.aliases):
+        holder = holder_of(alias) if alias != NOT_STORED else None
+        if alias == NOT_STORED:
+            shards.unstored.append(index)
+        elif holder is None or _counts_as_gone(holder, rules, now):
+            shards.gone.append(index)
+        elif (index, alias) not in chunk.suspects:
+            (shards.leaving if holder.leaving else shards.kept).append(index)
+        reachable += holder is not None and holder.online
+    return _Shards(shards.kept, shards.leaving, shards.gone, shards.unstored, reachable)
+
+
+def _counts_as_gone(holder: Holder, rules: RepairRules, now: int) -> bool:
+    return holder.given_up or (not holder.online and now - holder.last_seen > rules.containment)
+
+
+def _decide(chunk: ChunkState, shards: _Shards, rules: RepairRules, now: int) -> tuple[tuple[int, ...], str]:
     repair_at = chunk.redundancy.repair_at
-    if len(kept) < repair_at and (unstored or gone):
-        return tuple(sorted(unstored + gone)), f"{len(kept)} shards are kept, repair at {repair_at}"
-    if unstored and now - chunk.recorded > rules.grace:
-        return tuple(unstored), f"{len(unstored)} shards are in no placement, the grace period is over"
+    missing = shards.unstored + shards.gone
+    kept = len(shards.kept) + len(shards.leaving)
+    if kept < repair_at and missing:
+        return tuple(sorted(missing + shards.leaving)), f"{kept} shards are kept, repair at {repair_at}"
+    if shards.unstored and now - chunk.recorded > rules.grace:
+        wanted = tuple(sorted(shards.unstored + shards.leaving))
+        return wanted, f"{len(shards.unstored)} shards are in no placement, the grace period is over"
+    if shards.leaving:
+        return tuple(shards.leaving), f"{len(shards.leaving)} shards are on nodes that are leaving"
     return (), ""
 
 
