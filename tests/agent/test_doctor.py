@@ -18,7 +18,6 @@ SETTINGS = Settings(
 )
 STATUS = Status(
     state="running",
-    pid=7,
     time=NOW - 5 * SECOND,
     started=NOW - 1000 * SECOND,
     addresses=["tls://home.example:7420"],

@@ -9,7 +9,7 @@ import pytest
 from tests.agent.stand_in import TOKEN, StandIn
 
 from holdfast.agent.heart import LOST_MAX, Heart
-from holdfast.agent.home import Home, Settings
+from holdfast.agent.home import Home, Settings, Status
 from holdfast.agent.registration import register
 from holdfast.agent.vault import Vault
 from holdfast.protocol.fleet import Deletion
@@ -20,6 +20,11 @@ from holdfast.world.simulated import loop as simulated
 from holdfast.world.simulated.chance import SimulatedChance
 from holdfast.world.simulated.clock import SimulatedClock
 from holdfast.world.system_disk import SystemDisk
+
+
+async def addresses(settings):
+    return settings.advertised or ["tcp://127.0.0.1:7420"]
+
 
 AWAY = Trouble("endpoint.unreachable", "Nobody there.")
 SHARDS = [shard_id(bytes([number]) * 16, 0) for number in range(5)]
@@ -64,9 +69,10 @@ class Life:
             clock=self.clock,
             chance=SimulatedChance(3),
             offload=InlineOffload(),
-            addresses=lambda settings: settings.advertised or ["tcp://127.0.0.1:7420"],
+            addresses=addresses,
             learn=self.learned.append,
             obey=lambda settings: setattr(self.vault, "allocated", settings.allocated),
+            status=Status(state="running", time=self.clock.now()),
         )
 
     @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ coordinator is away the node goes on serving grants that are still valid.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Protocol
 
@@ -88,6 +88,7 @@ class Heart:
         addresses: the node's addresses under given settings; asked again for every heartbeat.
         learn: is given the issuers' public keys whenever they may have changed.
         obey: is given the settings whenever they may have changed.
+        status: what it reports to begin with.
     """
 
     def __init__(
@@ -100,9 +101,10 @@ class Heart:
         clock: Clock,
         chance: Chance,
         offload: Offload,
-        addresses: Callable[[Settings], list[str]],
+        addresses: Callable[[Settings], Awaitable[list[str]]],
         learn: Callable[[list[bytes]], None],
         obey: Callable[[Settings], None],
+        status: Status,
     ) -> None:
         self._home = home
         self._key = key
@@ -121,7 +123,7 @@ class Heart:
         self._hurried = False
         self._every = float(HEARTBEAT_SECONDS)
         self._failures = 0
-        self._last = Status(state="running", time=clock.now(), started=clock.now())
+        self._last = status
         learn(self._memory.issuers)
 
     def beat_soon(self) -> None:
@@ -134,6 +136,7 @@ class Heart:
         Raises Refusal only if registration is refused: without it this node is nobody. Everything else is
         logged, left in the status and tried again.
         """
+        await self.report()
         while True:
             try:
                 await self.beat()
@@ -143,11 +146,13 @@ class Heart:
                 if not self._memory.registered:
                     raise
                 await self._note_failure(refusal)
+            await self.report()
             await self._wait()
 
     async def beat(self, *, stopping: bool = False) -> None:
         """One registration or heartbeat, and what its answer asks for; raises Refusal or Trouble."""
         await self._read_settings()
+        self._last = msgspec.structs.replace(self._last, addresses=await self._addresses(self._settings))
         await self._remember(sequence=next_sequence(self._memory, self._clock.now()))
         facts = self._facts(stopping=stopping)
         before = self._clock.now()
@@ -169,12 +174,19 @@ class Heart:
         except (Failure, TimeoutError) as failure:
             log.info("goodbye not heard", failure=str(failure))
 
-    def status(self) -> Status:
-        """How the node fares now, as far as the heart knows."""
+    async def report(self, state: str = "running") -> None:
+        """Writes the status down for onlookers; a disk that refuses is logged, nothing more."""
+        try:
+            await self._offload.run(self._home.report, self.status(state))
+        except Trouble as trouble:
+            log.warning("status not written", failure=str(trouble))
+
+    def status(self, state: str = "running") -> Status:
+        """How the node fares now."""
         return msgspec.structs.replace(
             self._last,
+            state=state,
             time=self._clock.now(),
-            addresses=self._addresses(self._settings),
             allocated=self._settings.allocated,
             used=self._stock.used,
             free=self._stock.free,
@@ -269,7 +281,7 @@ class Heart:
             time=self._clock.now(),
             sequence=self._memory.sequence,
             version=version("holdfast"),
-            addresses=self._addresses(self._settings),
+            addresses=self._last.addresses,
             allocated=self._settings.allocated,
             used=self._stock.used,
             free=0 if stopping else self._stock.free,

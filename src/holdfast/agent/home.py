@@ -70,7 +70,6 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     version: int = _VERSION
     state: str
     """running | stopped"""
-    pid: int = 0
     time: int
     started: int = 0
     listening: str = ""
