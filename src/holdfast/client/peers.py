@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from holdfast.client.profile import RelayChoice
 from holdfast.links.peer import Peer, dial
-from holdfast.protocol.messages import NodeReply, NodeRequest
+from holdfast.protocol.messages import NodeReply, NodeRequest, Ping
 from holdfast.protocol.nouns import NodeAddress, Source
 from holdfast.protocol.signing import SigningKey
 from holdfast.world.chance import Chance
@@ -45,8 +45,8 @@ class _Standing:
     relayed_until: float = 0.0
 
     def linked(self) -> Peer | None:
-        """The link, if there is one now: it may come and go at every await."""
-        return self.peer
+        """The link, if there is a live one now: it may come and go at every await."""
+        return self.peer if self.peer is not None and not self.peer.closed else None
 
 
 class Peers:
@@ -84,8 +84,9 @@ class Peers:
         """
         standing = self._standing(node.node_id)
         begun = self._clock.monotonic()
-        fresh = standing.peer is None
-        peer = await self._peer(node, standing)
+        grant = b"" if isinstance(request, Ping) else request.grant
+        fresh = standing.linked() is None
+        peer = await self._peer(node, standing, grant)
         try:
             try:
                 reply, got = await peer.call(request, body=body, into=into)
@@ -95,7 +96,7 @@ class Peers:
                 await self._hang_up(standing, peer)
                 if fresh:
                     raise
-                peer = await self._peer(node, standing)
+                peer = await self._peer(node, standing, grant)
                 reply, got = await peer.call(request, body=body, into=into)
         except Trouble as trouble:
             if trouble.code == "node.unreachable":
@@ -162,7 +163,7 @@ class Peers:
         pace = seconds / (size + OVERHEAD_BYTES)
         standing.pace = pace if not standing.pace else standing.pace + PACE_WEIGHT * (pace - standing.pace)
 
-    async def _peer(self, node: NodeAddress, standing: _Standing) -> Peer:
+    async def _peer(self, node: NodeAddress, standing: _Standing, grant: bytes) -> Peer:
         if (linked := standing.linked()) is not None:
             return linked
         failures = standing.failures
@@ -176,28 +177,28 @@ class Peers:
                     node=node.node_id.hex()[:16],
                 )
             try:
-                peer = await self._dial(node, standing)
+                peer = await self._dial(node, standing, grant)
             except Trouble:
                 self.rest(node.node_id)
                 raise
             standing.peer = peer
             return peer
 
-    async def _dial(self, node: NodeAddress, standing: _Standing) -> Peer:
+    async def _dial(self, node: NodeAddress, standing: _Standing, grant: bytes) -> Peer:
         now = self._clock.monotonic()
         through_relay = self._relay and self._route != "never"
         direct_first = self._route != "always" and standing.relayed_until <= now and node.addresses
         if direct_first or not through_relay:
             try:
-                return await self._dial_one(node, None)
+                return await self._dial_one(node, None, grant)
             except Trouble:
                 if not through_relay:
                     raise
-        peer = await self._dial_one(node, self._relay)
+        peer = await self._dial_one(node, self._relay, grant)
         standing.relayed_until = self._clock.monotonic() + RELAY_SECONDS
         return peer
 
-    async def _dial_one(self, node: NodeAddress, relay: str | None) -> Peer:
+    async def _dial_one(self, node: NodeAddress, relay: str | None, grant: bytes) -> Peer:
         return await dial(
             self._network,
             node,
@@ -205,6 +206,7 @@ class Peers:
             clock=self._clock,
             chance=self._chance,
             relay=relay,
+            grant=grant,
         )
 
     async def _hang_up(self, standing: _Standing, peer: Peer) -> None:

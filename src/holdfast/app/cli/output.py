@@ -1,0 +1,57 @@
+"""What commands print: for people as text, with `--json` for programs, one document a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import click
+
+UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB")
+STEP: Final = 1000
+
+
+def size_text(count: float) -> str:
+    """Bytes for people, in decimal units: 1234567 is "1.23 MB"."""
+    unit = 0
+    while count >= STEP and unit < len(UNITS) - 1:
+        count /= STEP
+        unit += 1
+    return f"{count:.0f} B" if unit == 0 else f"{count:.3g} {UNITS[unit]}"
+
+
+def time_text(microseconds: int) -> str:
+    """A time since the epoch for people, in UTC."""
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def plain_data(value: Any) -> Any:
+    """The value as JSON can say it: structs as objects, ids in hexadecimal."""
+    import msgspec
+
+    def hexadecimal(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {name: hexadecimal(each) for name, each in part.items()}
+        if isinstance(part, list | tuple):
+            return [hexadecimal(each) for each in part]
+        return bytes(part).hex() if isinstance(part, bytes | bytearray | memoryview) else part
+
+    return hexadecimal(msgspec.to_builtins(value, builtin_types=(bytes,)))
+
+
+def print_json(value: Any) -> None:
+    """One document on one line."""
+    click.echo(json.dumps(plain_data(value), ensure_ascii=False))
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int]) -> None:
+    """Columns under their headings; those numbered in `right` are aligned to the right."""
+    widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
+    for position, row in enumerate((headings, *rows)):
+        cells = [
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        click.secho("  ".join(cells).rstrip(), bold=position == 0)
