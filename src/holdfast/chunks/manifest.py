@@ -115,7 +115,10 @@ def decode(data: bytes) -> Manifest:
 
 def _check(manifest: Manifest) -> None:
     """Refuses a manifest whose parts contradict one another, before anybody relies on it."""
-    redundancy = manifest.redundancy
+    try:
+        redundancy = manifest.redundancy
+    except Refusal as refusal:
+        raise _invalid(refusal.message) from None
     checksum.parse(manifest.checksum)
     if any(len(node.node_id) != _NODE_ID_BYTES for node in manifest.nodes):
         raise _invalid("a node id is not 32 bytes")
