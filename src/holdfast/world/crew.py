@@ -109,7 +109,7 @@ class Crew:
             while (job := self._queue.get()) is not None:
                 jobs = self._gather(job, holder.group_max)
                 if jobs:
-                    holder.run(jobs)
+                    _run(holder, jobs)
                     _deliver(jobs)
         finally:
             holder.close()
@@ -127,6 +127,15 @@ class Crew:
                 break
             jobs.append(job)
         return [job for job in jobs if not job.abandoned]
+
+
+def _run(holder: Holder, jobs: Sequence[Job]) -> None:
+    """Has the jobs carried out. A holder that raises all the same is at fault; callers must still be told."""
+    try:
+        holder.run(jobs)
+    except BaseException as error:  # noqa: BLE001 - a thread that died of it would leave everybody waiting
+        for job in jobs:
+            job.error = error
 
 
 def _deliver(jobs: Sequence[Job]) -> None:

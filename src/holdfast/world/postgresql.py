@@ -20,6 +20,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 from holdfast.world.chance import Chance
 from holdfast.world.crew import Crew, Job
 from holdfast.world.errors import Trouble
+from holdfast.world.held import HeldConnection
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -127,7 +128,7 @@ class _Session:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._connection: Connection | None = None
+        self._held: HeldConnection | None = None
         self._raw: psycopg.Connection[Any]
 
     def run(self, jobs: Sequence[Job]) -> None:
@@ -136,13 +137,17 @@ class _Session:
                 self._run(job)
             except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller, who awaits it
                 job.error = translated(error)
-            if job.error is not None and self._connection is not None and self._raw.closed:
+            if (
+                job.error is not None
+                and self._held is not None
+                and (self._raw.closed or not self._held.sound)
+            ):
                 self._drop()
 
     def _run(self, job: Job) -> None:
-        connection = self._connected()
+        held = self._connected()
         self._raw.execute(_BEGIN_READ if job.reading else _BEGIN_WRITE)
-        job.perform(connection)
+        job.perform(held.connection)
         if job.error is not None:
             job.error = _explained(job)
             if not self._raw.closed:
@@ -166,20 +171,18 @@ class _Session:
                 raise outcome.trouble from error
             raise
 
-    def _connected(self) -> Connection:
-        if self._connection is None:
-            connection = self._engine.connect()
-            # SQLAlchemy's own transaction is begun once and never ended; ours are begun and ended beneath it.
-            connection.begin()
-            raw = connection.connection.driver_connection
+    def _connected(self) -> HeldConnection:
+        if self._held is None:
+            held = HeldConnection(self._engine)
+            raw = held.connection.connection.driver_connection
             assert isinstance(raw, psycopg.Connection), "the engine is psycopg's"
-            self._connection, self._raw = connection, raw
-        return self._connection
+            self._held, self._raw = held, raw
+        return self._held
 
     def _drop(self) -> None:
-        if self._connection is not None:
-            self._connection.invalidate()
-            self._connection = None
+        if self._held is not None:
+            held, self._held = self._held, None
+            held.forget()
 
     def close(self) -> None:
         self._drop()

@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
+from sqlalchemy import Connection, Engine, StaticPool, create_engine
 
 from holdfast.world.crew import Crew, Job
 from holdfast.world.errors import Trouble
+from holdfast.world.held import HeldConnection
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -60,7 +61,12 @@ def open_sqlite(path: str, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Con
 def engine_on(raw: sqlite3.Connection) -> Engine:
     """An engine whose only connection is `raw`, which stays open when the engine's user closes it."""
     return create_engine(
-        "sqlite+pysqlite://", creator=lambda: raw, poolclass=StaticPool, query_cache_size=CACHED_STATEMENTS
+        "sqlite+pysqlite://",
+        creator=lambda: raw,
+        poolclass=StaticPool,
+        # Transactions are ended by whoever began them, never by a connection's return to its pool.
+        pool_reset_on_return=None,
+        query_cache_size=CACHED_STATEMENTS,
     )
 
 
@@ -98,19 +104,15 @@ class _Held:
     def __init__(self, path: str, *, reading: bool, busy_seconds: float) -> None:
         self.path = path
         self.raw = open_sqlite(path, busy_seconds=busy_seconds)
-        self._closing = False
         if reading:
             self.execute("PRAGMA query_only=ON")
-        engine = engine_on(self.raw)
-        self.connection: Connection = engine.connect()
-        # SQLAlchemy's own transaction is begun once and never ended: a group holds many callers' work, and
-        # one of them ending it would end all.
-        self.connection.begin()
-        for name in ("commit", "rollback"):
-            event.listen(engine, name, self._forbid)
+        self._held = HeldConnection(engine_on(self.raw))
 
-    def _forbid(self, _connection: Connection) -> None:
-        assert self._closing, "a transaction function must not commit or roll back: it raises instead"
+    def perform(self, job: Job) -> None:
+        """Runs the job's function in the transaction that is open."""
+        job.perform(self._held.connection)
+        if not self._held.sound:
+            self._held.renew()
 
     def execute(self, sql: str) -> None:
         self.raw.execute(sql).close()
@@ -121,8 +123,7 @@ class _Held:
             self.execute("ROLLBACK")
 
     def close(self) -> None:
-        self._closing = True
-        self.connection.close()
+        self._held.let_go()
         self.raw.close()
 
 
@@ -160,7 +161,7 @@ class _Writer:
     def _perform(self, job: Job) -> None:
         held = self._held
         held.execute("SAVEPOINT work")
-        job.perform(held.connection)
+        held.perform(job)
         if job.error is not None:
             job.error = translated(job.error, held.path)
             if held.raw.in_transaction:
@@ -204,7 +205,7 @@ class _Reader:
 
 def read(job: Job, held: _Held) -> None:
     """Runs a reading job; an attempt to write is our bug and said to be."""
-    job.perform(held.connection)
+    held.perform(job)
     if job.error is None:
         return
     cause = getattr(job.error, "orig", None)
