@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class Demo:
             done += file.size
             tell(len(self.stored), done)
 
-        await _side_by_side([lambda f=file: store_one(f) for file in files])
+        await _side_by_side([partial(store_one, file) for file in files])
         return self._clock.monotonic() - began
 
     async def tolerance(self) -> tuple[int, int, int, int]:
@@ -103,7 +104,7 @@ class Demo:
             stored += health.stored_bytes
             k, n = health.redundancy.k, health.redundancy.n
 
-        await _side_by_side([lambda key=key: look(key) for key in sorted(self.stored)])
+        await _side_by_side([partial(look, key) for key in sorted(self.stored)])
         return k, n, min(survives), stored
 
     async def kill(self, count: int) -> list[LocalNode]:
@@ -120,17 +121,8 @@ class Demo:
         back, self.dead = self.dead[:count], self.dead[count:]
         for node in back:
             await node.child.start()
-        alive = len(self._cloud.nodes) - len(self.dead)
-        async with asyncio.timeout(60):
-            while not await self._all_answer(alive):
-                await asyncio.sleep(0.1)
+        await self._cloud.until_heard(back)
         return back
-
-    async def _all_answer(self, alive: int) -> bool:
-        """Whether so many nodes are online, and those that came back have sent a heartbeat since."""
-        return await self._cloud.online() >= alive and all(
-            node.child.running for node in self._cloud.nodes if node not in self.dead
-        )
 
     async def read_all(self, tell: Callable[[int, int], None]) -> Reading:
         """Reads every file through a new session, and compares its SHA-256 with the one before storing."""
@@ -154,12 +146,7 @@ class Demo:
                 reading.bytes += seen
                 tell(reading.files, reading.bytes)
 
-            await _side_by_side(
-                [
-                    lambda k=key, s=size, d=digest: read_one(k, s, d)
-                    for key, (size, digest) in self.stored.items()
-                ]
-            )
+            await _side_by_side([partial(read_one, key, *facts) for key, facts in self.stored.items()])
         reading.seconds = self._clock.monotonic() - began
         return reading
 
@@ -187,7 +174,7 @@ class Demo:
             health = await self.session.stat(BUCKET, key)
             found += sum(shard.state == "lost" for chunk in health.chunks for shard in chunk.shards)
 
-        await _side_by_side([lambda key=key: look(key) for key in sorted(self.stored)])
+        await _side_by_side([partial(look, key) for key in sorted(self.stored)])
         return found
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +102,8 @@ class LocalCloud:
         await self._register(tokens, tell)
         for node in self.nodes:
             await node.child.start()
-        await self._until_online(tell)
+        await self.until_heard(self.nodes)
+        tell(f"{len(self.nodes)} nodes are online")
 
     async def stop(self) -> None:
         """Stops every process in good order; nodes first, so that their last word is heard."""
@@ -114,15 +115,6 @@ class LocalCloud:
         async with asyncio.TaskGroup() as group:
             for child in (self.coordinator, *(node.child for node in self.nodes)):
                 group.create_task(_keep_running(child, tell))
-
-    async def online(self) -> int:
-        """How many nodes the coordinator counts as online."""
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(f"{self.profile.endpoint}/health") as reply,
-        ):
-            parts: dict[str, object] = (await reply.json(content_type=None)).get("parts", {})
-            return int(str(parts.get("nodes_online", 0)))
 
     # --- setting up --------------------------------------------------------------------------------------
 
@@ -142,7 +134,7 @@ class LocalCloud:
             self.profile = read_profile(self.profile_path)
             tenant = (await rooms.people.find_named(TENANT)).tenant_id
             fresh = [folder for folder in folders if not _registered(folder)]
-            tokens = [await rooms.roster.invite_text(tenant) for _ in fresh]
+            tokens = [(await rooms.roster.invite(tenant)).token for _ in fresh]
         self._make_homes(folders)
         return tokens
 
@@ -232,22 +224,27 @@ class LocalCloud:
             await coordinator.close()
         tell(f"{len(fresh)} new nodes are registered, each with a key of its own")
 
-    async def _until_online(self, tell: Tell) -> None:
+    async def until_heard(self, nodes: Sequence[LocalNode]) -> None:
+        """Returns when each of the nodes, started before, has been welcomed by the coordinator."""
         deadline = self._clock.monotonic() + READY_SECONDS
-        online = 0
-        while online < len(self.nodes):
-            for node in self.nodes:
+        waiting = list(nodes)
+        while waiting := [node for node in waiting if not _welcomed(node)]:
+            for node in waiting:
                 if not node.child.running:
                     raise node.child.failure()
             if self._clock.monotonic() > deadline:
                 raise Trouble(
                     "internal",
-                    f"Only {online} of {len(self.nodes)} nodes came online.",
+                    f"{len(waiting)} of {len(nodes)} nodes did not come online.",
                     advice=f"Look in {self.home / 'logs'}.",
                 )
             await asyncio.sleep(POLL_SECONDS)
-            online = await self.online()
-        tell(f"{online} of {len(self.nodes)} nodes are online")
+
+
+def _welcomed(node: LocalNode) -> bool:
+    """Whether the process that runs the node now has had an answer from the coordinator."""
+    status = Home(SystemDisk(node.folder)).status()
+    return status is not None and status.pid == node.child.pid and status.welcomed > 0
 
 
 def _registered(folder: Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Atomically and durably makes `content` the content of `path`, mode 0600; makes the folder if missing."""
+    """Atomically, durably makes `content` the content of `path`, mode 0600; makes its folder if missing."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)

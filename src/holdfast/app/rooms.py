@@ -7,17 +7,15 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import structlog
 from sqlalchemy import Connection
 
-from holdfast.app.carrier import PeerCarrier
 from holdfast.app.secrets import load_issuer, load_master
 from holdfast.app.settings import CoordinatorSettings, database_url, load_settings
 from holdfast.chunks.erasure import best_erasure
 from holdfast.client.peers import Peers
-from holdfast.doors.hub.relay import RelayServer
+from holdfast.doors.hub.relay import Relay, open_relay
 from holdfast.doors.rest.control import ControlDoor, Handler
 from holdfast.files.mending import Mending
 from holdfast.files.operations import file_operations
@@ -29,10 +27,11 @@ from holdfast.nodes.grants import Issuer
 from holdfast.nodes.journal import journal_deletions
 from holdfast.nodes.roster import Roster
 from holdfast.protocol import control
-from holdfast.protocol.signing import SEED_BYTES, SigningKey
+from holdfast.protocol.signing import SEED_BYTES, SigningKey, key_id
 from holdfast.tenants.keys import Keys
 from holdfast.tenants.master import Master
 from holdfast.tenants.people import People
+from holdfast.upkeep.carrier import PeerCarrier
 from holdfast.upkeep.expire import Expire
 from holdfast.upkeep.passes import Loop
 from holdfast.upkeep.plans.expire import ExpireRules
@@ -41,8 +40,9 @@ from holdfast.upkeep.repair import Repair
 from holdfast.world.chance import Chance, SystemChance
 from holdfast.world.clock import MICROSECONDS, Clock, SystemClock
 from holdfast.world.database import Database
+from holdfast.world.errors import Failure
 from holdfast.world.migrations.upgrade import upgrade_schema
-from holdfast.world.network import Network, SystemNetwork
+from holdfast.world.network import Network, SystemNetwork, parse_address
 from holdfast.world.offload import Offload, ThreadOffload
 from holdfast.world.open_database import open_database
 
@@ -75,6 +75,7 @@ class Rooms:
         self.clock = outside.clock
         self.chance = outside.chance
         self._outside = outside
+        self._issuer_key = issuer_key
         database, clock, chance = outside.database, outside.clock, outside.chance
         self.people = People(database, clock, chance)
         self.keys = Keys(database, master, clock, chance)
@@ -89,7 +90,9 @@ class Rooms:
             issuers=self.issuer.publics,
             heartbeat_seconds=settings.heartbeat_seconds,
         )
-        self.places = FleetPlaces(fleet=self.fleet, classes=self.classes, grants=self.issuer, chance=chance)
+        self.places = FleetPlaces(fleet=self.fleet, classes=self.classes, issuer=self.issuer, chance=chance)
+        self._session = SigningKey(chance.bytes(SEED_BYTES))
+        self._peers = Peers(outside.network, session_key=self._session, clock=clock, chance=chance)
         self.control = ControlDoor({**self._file_handlers(), **self._other_handlers()}, clock)
 
     def _file_handlers(self) -> dict[type[control.Operation], Handler]:
@@ -143,39 +146,54 @@ class Rooms:
 
     # --- what runs beside the requests -------------------------------------------------------------------
 
-    async def open_relay(self) -> RelayServer | None:
-        """Opens the relay that the settings name, if any."""
-        raise AssertionError
+    async def open_relay(self) -> Relay | None:
+        """Opens the relay that the settings name, if any; raises Trouble("node.unreachable") if it cannot."""
+        if not self.settings.relay:
+            return None
+        return await open_relay(
+            self._outside.network,
+            parse_address(self.settings.relay),
+            issuers=lambda: {key_id(public): public for public in self.issuer.publics()},
+            lookup=self._addresses_of,
+            clock=self.clock,
+            chance=self.chance,
+            key=self._issuer_key,
+        )
 
-    def passes(self) -> list[Any]:
-        """Every background pass, ready to be run."""
-        session = SigningKey(self.chance.bytes(SEED_BYTES))
-        peers = Peers(self._outside.network, session_key=session, clock=self.clock, chance=self.chance)
-        settings = self.settings
-        return [
-            Expire(
-                trash=Trash(self._outside.database, journal_deletions, self.clock),
-                clock=self.clock,
-                rules=ExpireRules(
-                    trash_period=settings.trash_seconds * MICROSECONDS,
-                    upload_idle=settings.upload_idle_seconds * MICROSECONDS,
-                ),
-            ),
-            Repair(
-                mending=Mending(self._outside.database, journal_deletions, self.clock),
-                places=self.places,
-                carrier=PeerCarrier(peers, session.public, self.clock),
-                erasure=best_erasure(),
-                clock=self.clock,
-                offload=self._outside.offload,
-                rules=RepairRules(containment=settings.containment_seconds * MICROSECONDS),
-            ),
-        ]
+    async def _addresses_of(self, node_id: bytes) -> tuple[str, ...]:
+        alias = self.fleet.alias_of(node_id)
+        member = None if alias is None else self.fleet.member(alias)
+        return member.addresses if member else ()
 
     def loops(self) -> list[Loop]:
-        """Every pass in its loop, not started."""
+        """Every background pass in its loop, not started."""
         period = self.settings.pass_seconds
-        return [Loop(work, period_seconds=period, chance=self.chance) for work in self.passes()]
+        return [
+            Loop(self.expire(), period_seconds=period, chance=self.chance),
+            Loop(self.repair(), period_seconds=period, chance=self.chance),
+        ]
+
+    def expire(self) -> Expire:
+        """The pass that ends what is over."""
+        settings = self.settings
+        trash = Trash(database=self._outside.database, journal=journal_deletions, clock=self.clock)
+        rules = ExpireRules(
+            trash_period=settings.trash_seconds * MICROSECONDS,
+            upload_idle=settings.upload_idle_seconds * MICROSECONDS,
+        )
+        return Expire(trash=trash, clock=self.clock, rules=rules)
+
+    def repair(self) -> Repair:
+        """The pass that brings chunks back to full strength."""
+        return Repair(
+            mending=Mending(database=self._outside.database, journal=journal_deletions, clock=self.clock),
+            places=self.places,
+            carrier=PeerCarrier(self._peers, self._session.public, self.clock),
+            erasure=best_erasure(),
+            clock=self.clock,
+            offload=self._outside.offload,
+            rules=RepairRules(containment=self.settings.containment_seconds * MICROSECONDS),
+        )
 
     async def keep_fleet_fresh(self) -> None:
         """Runs until cancelled."""
@@ -188,6 +206,7 @@ class Rooms:
 
     async def close(self) -> None:
         """Finishes what is under way."""
+        await self._peers.close()
         await self.roster.close()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
 from holdfast.app.rooms import Rooms, open_rooms
 from holdfast.app.settings import listen_address, load_settings
@@ -78,7 +79,7 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _application(rooms: Rooms) -> object:
+def _application(rooms: Rooms) -> ASGIApp:
     return build_application(
         control=rooms.control,
         authentication=Authentication(rooms.keys, rooms.clock, region=rooms.settings.region),
@@ -89,8 +90,8 @@ def _application(rooms: Rooms) -> object:
 
 
 async def _readiness(rooms: Rooms) -> Readiness:
-    online, known = rooms.fleet.count_online(), rooms.fleet.count_known()
-    parts = {"database": "reachable", "nodes_online": str(online), "nodes_known": str(known)}
+    count = rooms.fleet.count()
+    parts = {"database": "reachable", "nodes_online": str(count.online), "nodes_known": str(count.known)}
     ready = True
     try:
         await rooms.check_database()
@@ -103,13 +104,15 @@ async def _readiness(rooms: Rooms) -> Readiness:
 @contextlib.asynccontextmanager
 async def _running(rooms: Rooms) -> AsyncIterator[None]:
     """What goes on beside the requests: the relay, the passes and the fleet's bookkeeping."""
-    listener = await rooms.open_relay()
-    tasks = rooms.start_passes()
+    relay = await rooms.open_relay()
+    loops = rooms.loops()
+    for loop in loops:
+        loop.start()
+    refreshing = asyncio.create_task(rooms.keep_fleet_fresh(), name="fleet-refresh")
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if listener is not None:
-            await listener.close()
+        refreshing.cancel()
+        await asyncio.gather(refreshing, *(loop.stop() for loop in loops), return_exceptions=True)
+        if relay is not None:
+            await relay.close()

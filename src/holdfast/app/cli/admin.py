@@ -149,7 +149,9 @@ def key_revoke(tenant_name: str, access_key: str, home: Path) -> None:
 
 @admin.command()
 @click.argument("tenant_name")
-@click.option("--hours", type=click.IntRange(1, 24 * 30), default=24, show_default=True, help="Valid so long.")
+@click.option(
+    "--hours", type=click.IntRange(1, 24 * 30), default=24, show_default=True, help="Valid so long."
+)
 @coordinator_home
 @json_option
 def invite(tenant_name: str, hours: int, home: Path, as_json: bool) -> None:
@@ -186,8 +188,8 @@ def rotate_master_key(home: Path) -> None:
     async def work(rooms: Rooms) -> int:
         from holdfast.app.secrets import load_master, rotate_master
 
-        rotate_master(home.expanduser().resolve(), rooms.chance)
-        return await rooms.keys.rewrap_all(load_master(home.expanduser().resolve(), rooms.chance))
+        rotate_master(home, rooms.chance)
+        return await rooms.keys.rewrap_all(load_master(home, rooms.chance))
 
     click.echo(f"{_with_rooms(home, work)} secrets are wrapped by the new master key.")
 
@@ -196,7 +198,7 @@ def _with_rooms(home: Path, work: Callable[[Rooms], Awaitable[Any]]) -> Any:
     from holdfast.app.rooms import open_rooms
 
     async def run() -> Any:
-        async with open_rooms(home.expanduser().resolve()) as rooms:
+        async with open_rooms(home) as rooms:
             return await work(rooms)
 
     return asyncio.run(run())

@@ -8,7 +8,7 @@ import click
 
 coordinator_home = click.option(
     "--home",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
     envvar="HOLDFAST_COORDINATOR_HOME",
     default=lambda: Path.home() / ".holdfast" / "coordinator",
     show_default="~/.holdfast/coordinator",
@@ -42,4 +42,4 @@ def run(home: Path) -> None:
     """
     from holdfast.app.serving import serve
 
-    serve(home.expanduser().resolve())
+    serve(home)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from holdfast.app.local import LocalCloud
 
 
+REDRAW_SECONDS = 0.1
+
+
 @click.command()
 @click.option(
     "--input",
@@ -78,7 +81,7 @@ class _Teller:
     def progress(self, what: str, total: int) -> Any:
         def tell(files: int, count: int) -> None:
             now = time.perf_counter()
-            if self._live and now - self._shown > 0.1:
+            if self._live and now - self._shown > REDRAW_SECONDS:
                 self._shown = now
                 share = 100 * count // max(1, total)
                 click.echo(f"\r          {what}: {share:3} %, {files} files ", nl=False, err=True)
@@ -110,8 +113,8 @@ async def _steps(demo: Demo, files: list[Input], teller: _Teller) -> dict[str, A
     seconds = await demo.store(files, teller.progress("storing", total))
     k, n, survives, stored = await demo.tolerance()
     teller.step(
-        f"stored {len(files)} files, {size_text(total)}, in {seconds:.1f} s ({total / seconds / 1e6:.0f} MB/s): "
-        f"{k} of {n} shards, {size_text(stored)} on the nodes"
+        f"stored {len(files)} files, {size_text(total)}, in {seconds:.1f} s "
+        f"({total / seconds / 1e6:.0f} MB/s): {k} of {n} shards, {size_text(stored)} on the nodes"
     )
     teller.step(f"every file survives the loss of {survives} nodes")
     measured: dict[str, Any] = {

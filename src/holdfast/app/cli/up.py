@@ -32,7 +32,9 @@ HOME_DEFAULT = Path("~/.holdfast/local")
     help="Folder with everything the cloud keeps.",
 )
 @click.option("--nodes", type=click.IntRange(1, 200), help="How many nodes (16 for a new cloud).")
-@click.option("--port", type=click.IntRange(1, 65535), default=8333, show_default=True, help="Of a new cloud.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8333, show_default=True, help="Of a new cloud."
+)
 @click.option("--space", type=Size(), default="100GB", show_default=True, help="Allocation of each new node.")
 def up(home: Path, nodes: int | None, port: int, space: int) -> None:
     r"""Start a local cloud: a coordinator, its gateway and a process for every node.
