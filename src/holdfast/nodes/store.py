@@ -26,6 +26,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     insert,
+    literal,
     select,
     update,
 )
@@ -179,7 +180,8 @@ def _add_absent(connection: Connection, table: Table, rows: Sequence[dict[str, A
     A race with another writer is found here by PostgreSQL, which has the transaction run again.
     """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return connection.execute(dialect.insert(table).values(rows).on_conflict_do_nothing()).rowcount
+    inserted = dialect.insert(table).values(rows).on_conflict_do_nothing().returning(literal(1))
+    return len(connection.execute(inserted).all())
 
 
 # --- nodes -----------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    literal,
     select,
     update,
 )
@@ -125,7 +126,8 @@ def _add_absent(connection: Connection, table: Table, values: dict[str, Any]) ->
     finds a race with another writer here and has it run again.
     """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return connection.execute(dialect.insert(table).values(values).on_conflict_do_nothing()).rowcount > 0
+    inserted = dialect.insert(table).values(values).on_conflict_do_nothing().returning(literal(1))
+    return connection.execute(inserted).first() is not None
 
 
 # --- tenants ---------------------------------------------------------------------------------------------
