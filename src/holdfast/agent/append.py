@@ -85,11 +85,6 @@ class Appender:
         self._growing: Growing | None = None
         self._file: DiskFile | None = None
 
-    def go_on(self, growing: Growing) -> None:
-        """Appends to this volume, which a start found clean."""
-        self._growing = growing
-        self._file = self._shelf.hold(growing.number)
-
     def commit(self, drafts: Sequence[Draft]) -> Change:
         """Writes the drafts and syncs once; how each ended is set on it. Never raises a Failure."""
         change = Change()
@@ -107,17 +102,11 @@ class Appender:
         return change
 
     def seal(self) -> Change:
-        """Finishes the growing volume, so that it can be compacted."""
+        """Finishes the growing volume, so that it can be compacted and the next start reads its contents."""
         change = Change()
         if self._growing is not None:
             self._seal(self._growing, change)
         return change
-
-    def close(self) -> None:
-        """Gives the file back; everything placed is durable already."""
-        if self._growing is not None and self._file is not None:
-            self._shelf.release(self._growing.number, self._file)
-        self._growing = self._file = None
 
     def _admit(self, drafts: Sequence[Draft]) -> list[Draft]:
         """The drafts for which the disk has room beside the reserve; a delete is always let in."""
@@ -155,8 +144,8 @@ class Appender:
             disk.remove(name_of(number))
             raise
         self._shelf.add(number, self._key)
-        growing = Growing(number, OPENING_BYTES, bytearray())
-        self.go_on(growing)
+        growing = self._growing = Growing(number, OPENING_BYTES, bytearray())
+        self._file = self._shelf.hold(number)
         change.sizes[number] = growing.size
         return growing
 

@@ -2,16 +2,19 @@
 
 Only heads are read, and of finished volumes only their contents; the bodies of the last group of each
 unfinished volume are checked too, because a power cut may have kept the head of a record and not its body.
+
+No volume grows on after a start. A last group may be in the page cache and not on the disk, after a failed
+sync that no later one repeats: behind it nothing could be called durable. So it stays the last, and its ids
+stay unsettled: what is asked of them is written anew rather than taken as done.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from holdfast.agent.append import Growing
 from holdfast.agent.catalogue import Catalogue
 from holdfast.agent.record import KEY_BYTES, Header, Kind
 from holdfast.agent.shelf import Shelf
@@ -65,13 +68,13 @@ class Recovery:
 
 @dataclass(slots=True)
 class Recovered:
-    """A vault's state after its start. `growing`: the last volume, if more may be appended to it."""
+    """A vault's state after its start."""
 
     catalogue: Catalogue
     report: Recovery
     key: bytes
-    growing: Growing | None
     number_next: int
+    doubtful: set[bytes] = field(default_factory=set)
 
 
 def recover(disk: Disk, shelf: Shelf, clock: Clock, chance: Chance) -> Recovered:
@@ -79,7 +82,7 @@ def recover(disk: Disk, shelf: Shelf, clock: Clock, chance: Chance) -> Recovered
     began = clock.monotonic()
     key = _vault_key(disk, clock, chance)
     numbers = sorted(number for number in map(number_of, disk.names()) if number is not None)
-    recovered = Recovered(Catalogue(), Recovery(), key, None, max(numbers, default=0) + 1)
+    recovered = Recovered(Catalogue(), Recovery(), key, max(numbers, default=0) + 1)
     damaged: list[Header] = []
     removed = False
     for number in numbers:
@@ -99,6 +102,7 @@ def recover(disk: Disk, shelf: Shelf, clock: Clock, chance: Chance) -> Recovered
     for header in damaged:
         recovered.catalogue.miss(header, DAMAGED_BODY)
     recovered.catalogue.settle_deletes()
+    recovered.catalogue.unsettled |= recovered.doubtful
     recovered.report.shards = len(recovered.catalogue.index)
     recovered.report.seconds = clock.monotonic() - began
     return recovered
@@ -121,22 +125,17 @@ def _recover_volume(
             header, offset = last_group.popleft()
             catalogue.apply(header, number, offset)
     report.volumes += 1
-    recovered.growing = None
     if walk.contents_at is not None:
         report.listed_volumes += 1
         catalogue.volumes[number].overhead += walk.size - walk.contents_at
         catalogue.seal(number)
         return []
-    damaged = _take_last_group(catalogue, file, number, last_group)
+    damaged = _take_last_group(recovered, file, number, last_group)
     report.damaged_heads += walk.mended + (opening is None)
     report.damaged_bytes += sum(stop - start for start, stop in walk.gaps)
     readable = opening is not None or walk.end > OPENING_BYTES
     size = _mend_end(report, file, walk, readable=readable)
     catalogue.resize(number, size)
-    # Nothing is appended behind damage: the next start shall look at it again.
-    clean = not walk.gaps and not walk.mended and not damaged and size == walk.end
-    if clean and opening is not None and opening.key == recovered.key:
-        recovered.growing = Growing(number, size, walk.heads)
     if readable:
         # A volume in which nothing at all can be read is never compacted away: somebody may still mend it.
         catalogue.seal(number)
@@ -144,7 +143,7 @@ def _recover_volume(
 
 
 def _take_last_group(
-    catalogue: Catalogue, file: DiskFile, number: int, last_group: Iterable[Found]
+    recovered: Recovered, file: DiskFile, number: int, last_group: Iterable[Found]
 ) -> list[Header]:
     """Takes in the records whose bodies a power cut may have kept only in part, and returns the damaged ones.
 
@@ -152,10 +151,12 @@ def _take_last_group(
     """
     damaged: list[Header] = []
     for header, offset in last_group:
+        if header.kind != Kind.CONTENTS:
+            recovered.doubtful.add(header.shard_id)
         if header.kind == Kind.PUT and not content_is_good(file, offset, header):
             damaged.append(header)
         else:
-            catalogue.apply(header, number, offset)
+            recovered.catalogue.apply(header, number, offset)
     return damaged
 
 

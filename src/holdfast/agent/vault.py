@@ -130,7 +130,7 @@ class Vault:
         settings = settings or VaultSettings()
         shelf = Shelf(disk, settings.files_max)
         recovered = await offload.run(recover, disk, shelf, clock, chance)
-        vault = cls(
+        return cls(
             disk,
             shelf,
             recovered,
@@ -140,15 +140,11 @@ class Vault:
             clock=clock,
             settings=settings,
         )
-        if recovered.growing is not None:
-            vault._catalogue.volumes[recovered.growing.number].sealed = False
-            await offload.run(vault._appender.go_on, recovered.growing)
-        return vault
 
     async def close(self) -> None:
         """Finishes what was begun and gives the files back."""
         await self._commit.close()
-        await self._offload.run(self._appender.close)
+        self._settle((), await self._offload.run(self._appender.seal))
         await self._offload.run(self._shelf.close)
 
     # What it holds.

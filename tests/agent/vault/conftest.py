@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.agent.vault.crashing_disk import CrashingDisk
+from tests.agent.vault.sabotaged_disk import SabotagedDisk
 
 from holdfast.agent.vault import StoredAt, Vault, VaultSettings
 from holdfast.world.clock import SystemClock
@@ -37,7 +37,7 @@ def root(number: int) -> bytes:
 
 @pytest.fixture(params=["simulated", "system"])
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Disk:
-    return CrashingDisk() if request.param == "simulated" else SystemDisk(tmp_path / "vault")
+    return SabotagedDisk() if request.param == "simulated" else SystemDisk(tmp_path / "vault")
 
 
 @pytest.fixture

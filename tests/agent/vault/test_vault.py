@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from tests.agent.vault.conftest import body, code_of, fetched, root, shard, store
-from tests.agent.vault.crashing_disk import CrashingDisk
+from tests.agent.vault.sabotaged_disk import SabotagedDisk
 
 from holdfast.agent.vault import StoredAt
 from holdfast.world.errors import Refusal
@@ -98,7 +98,7 @@ async def test_ids_are_paged_in_order(opened):
 async def test_many_puts_that_wait_together_share_one_sync(opened, disk):
     async with opened() as vault:
         await store(vault, 0)
-        if isinstance(disk, CrashingDisk):
+        if isinstance(disk, SabotagedDisk):
             before = disk.syncs
             await asyncio.gather(*(store(vault, number) for number in range(1, 101)))
             assert disk.syncs == before + 1
@@ -135,14 +135,13 @@ async def test_the_allocation_is_never_passed_whoever_puts_at_once(opened):
         await store(vault, 99, 100_000)
 
 
-async def test_a_volume_that_is_full_gets_its_contents_and_the_next_start_reads_only_those(opened, disk):
+async def test_a_finished_volume_gets_its_contents_and_the_next_start_reads_only_those(opened, disk):
     async with opened(settings={"volume_bytes": 20_000}) as vault:
         for number in range(100):
             await store(vault, number)
         await vault.delete(shard(50))
     async with opened(settings={"volume_bytes": 20_000}) as vault:
-        assert vault.recovery.volumes == len(disk.names()) - 1 > 5
-        assert vault.recovery.listed_volumes == vault.recovery.volumes - 1
+        assert vault.recovery.listed_volumes == vault.recovery.volumes == len(disk.names()) - 1 > 5
         assert vault.shard_count == 99
         for number in range(100):
             if number != 50:

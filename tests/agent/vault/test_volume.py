@@ -2,7 +2,7 @@
 
 import pytest
 from tests.agent.vault.conftest import body, root, shard
-from tests.agent.vault.crashing_disk import CrashingDisk, CrashingFile
+from tests.agent.vault.sabotaged_disk import SabotagedDisk, SabotagedFile
 
 from holdfast.agent import record
 from holdfast.agent.record import Header, Kind
@@ -29,13 +29,13 @@ def put_record(number: int, length: int, *, key: bytes = KEY, synced: int = 0) -
     return head + meta + content + tail
 
 
-def volume(*records: bytes) -> CrashingFile:
-    file = CrashingDisk().open("volume", create=True)
+def volume(*records: bytes) -> SabotagedFile:
+    file = SabotagedDisk().open("volume", create=True)
     file.append([encode_opening(Opening(1, 0, KEY)), *records])
     return file
 
 
-def met(file: CrashingFile) -> list[bytes]:
+def met(file: SabotagedFile) -> list[bytes]:
     return [found.header.shard_id for found in Walk(file, KEY)]
 
 
@@ -62,7 +62,7 @@ def test_whichever_single_bit_turns_over_no_record_is_missed_and_damage_to_conte
     clean = volume(*records)
     found = list(Walk(clean, KEY))
     for bit in range(OPENING_BYTES * 8, clean.size() * 8):
-        disk = CrashingDisk()
+        disk = SabotagedDisk()
         file = disk.open("volume", create=True)
         file.append([encode_opening(Opening(1, 0, KEY)), *records])
         disk.flip("volume", bit)
@@ -76,7 +76,7 @@ def test_whichever_single_bit_turns_over_no_record_is_missed_and_damage_to_conte
 
 def test_a_flipped_bit_in_the_opening_is_noticed():
     for bit in range(OPENING_BYTES * 8):
-        disk = CrashingDisk()
+        disk = SabotagedDisk()
         file = disk.open("volume", create=True)
         file.append([encode_opening(Opening(1, 0, KEY))])
         disk.flip("volume", bit)
@@ -114,7 +114,7 @@ def test_records_hidden_in_a_body_are_not_believed_when_its_head_is_damaged():
     forged = put_record(66, 40, key=b"guessed key here")
     content = forged + record.HEAD_MAGIC * 50 + record.TAIL_MAGIC * 50
     header = Header(Kind.PUT, shard(1), 0, len(content), 1, 5, 0, record.content_check(content, []), root(1))
-    head, tail = record.encode(header, KEY)
+    _, tail = record.encode(header, KEY)
     file = volume(bytes(104), content, tail, put_record(2, 1))
     assert met(file) == [shard(1), shard(2)]
     assert met(volume(bytes(104), content, bytes(104), put_record(2, 1))) == [shard(2)]
