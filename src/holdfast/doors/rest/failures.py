@@ -55,6 +55,7 @@ STATUS: Final[dict[str, int]] = {
     "disk.failed": 500,
     "disk.full": 507,
     "endpoint.unreachable": 503,
+    "metadata.forged": 502,
     "node.unreachable": 503,
     "node.corrupt": 502,
     "internal": 500,
