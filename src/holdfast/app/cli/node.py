@@ -17,7 +17,7 @@ from holdfast.world.clock import MICROSECONDS, SystemClock
 from holdfast.world.errors import Refusal
 
 if TYPE_CHECKING:
-    from holdfast.agent.doctor import Finding
+    from holdfast.agent.doctor import Facts, Finding
     from holdfast.agent.home import Home, Settings, Status
     from holdfast.world.disk import Disk
 
@@ -283,31 +283,34 @@ def doctor(folder: Path, as_json: bool) -> None:
       holdfast node doctor --json
     """
     from holdfast.agent.doctor import BAD, diagnose, worst
-    from holdfast.agent.examine import gather
-    from holdfast.agent.home import Home
-    from holdfast.world.chance import SystemChance
-    from holdfast.world.network import SystemNetwork
-    from holdfast.world.system_disk import SystemDisk
 
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    home = Home(SystemDisk(folder))
-    facts = asyncio.run(
-        gather(
-            folder,
-            home,
-            vault_disk=lambda: _vault_disk(folder, home.settings()),
-            network=SystemNetwork(),
-            clock=SystemClock(),
-            chance=SystemChance(),
-        )
-    )
-    findings = diagnose(facts)
+    findings = diagnose(asyncio.run(_facts(folder)))
     if as_json:
         _print_json({"level": worst(findings), "findings": [_plain(finding) for finding in findings]})
     else:
         for finding in findings:
             _print_finding(finding)
     sys.exit(1 if worst(findings) == BAD else 0)
+
+
+async def _facts(folder: Path) -> Facts:
+    from holdfast.agent.doctor import Facts
+    from holdfast.agent.examine import gather
+    from holdfast.world.chance import SystemChance
+    from holdfast.world.network import SystemNetwork
+
+    try:
+        home = _home(folder)
+    except Refusal:
+        return Facts(now=SystemClock().now(), made=False)
+    return await gather(
+        folder,
+        home,
+        vault_disk=lambda: _vault_disk(folder, home.settings()),
+        network=SystemNetwork(),
+        clock=SystemClock(),
+        chance=SystemChance(),
+    )
 
 
 def _print_finding(finding: Finding) -> None:
