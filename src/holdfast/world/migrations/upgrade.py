@@ -8,6 +8,7 @@ those who use the database.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -32,6 +33,9 @@ STATEMENT_SECONDS: Final = 600
 
 # Any number will do, as long as nobody else on the server uses it: the first eight bytes of "holdfast".
 _ADVISORY_LOCK: Final = int.from_bytes(b"holdfast", "big") >> 1
+
+# Alembic's `op` is bound to one migration of the process at a time.
+_ONE_AT_A_TIME: Final = threading.Lock()
 
 
 def scripts() -> ScriptDirectory:
@@ -145,7 +149,7 @@ def run_steps(connection: Connection) -> None:
 
     if set(heads) == set(directory.get_heads()):
         return
-    with EnvironmentContext(Config(), directory, fn=missing) as environment:
+    with _ONE_AT_A_TIME, EnvironmentContext(Config(), directory, fn=missing) as environment:
         environment.configure(
             connection=connection,
             transactional_ddl=True,

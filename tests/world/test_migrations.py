@@ -1,0 +1,135 @@
+"""The schema's history: one chain, the same outcome as the rooms' own tables, safe to run by many at once."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sqlite3
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, MetaData, create_engine, make_url
+
+from holdfast.world.database import Database
+from holdfast.world.errors import Refusal, Trouble
+from holdfast.world.migrations.upgrade import empty_image, scripts, upgrade_schema
+
+STORES = ("holdfast.tenants.store", "holdfast.nodes.store", "holdfast.files.store")
+
+
+def rooms_metadata() -> list[MetaData]:
+    """What the rooms say their tables are."""
+    return [
+        importlib.import_module(name).metadata
+        for name in STORES
+        if importlib.util.find_spec(name) is not None
+    ]
+
+
+def test_the_steps_are_one_chain_in_the_order_of_their_names() -> None:
+    steps = list(scripts().walk_revisions())[::-1]
+    numbers = [step.revision for step in steps]
+    assert numbers == [f"{number + 1:04}" for number in range(len(steps))]
+    assert [step.down_revision for step in steps] == [None, *numbers[:-1]]
+    assert [Path(step.path).name[:5] for step in steps] == [f"{number}_" for number in numbers]
+
+
+async def test_the_migrated_schema_is_what_the_rooms_declare(database: Database) -> None:
+    def differences(connection: Connection) -> list[Any]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, rooms_metadata()))
+
+    assert all(metadata.tables for metadata in rooms_metadata())
+    assert await database.read(differences) == []
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without any schema."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/test.db"
+        return
+    server: str = request.getfixturevalue("postgresql_server")
+    name = f"holdfast_test_{uuid.uuid4().hex[:16]}"
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute(f'CREATE DATABASE "{name}"')
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def version_of(url: str) -> list[str]:
+    parts = make_url(url)
+    if parts.get_backend_name() == "postgresql":
+        parts = parts.set(drivername="postgresql+psycopg")
+    engine = create_engine(parts)
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()
+    engine.dispose()
+    return list(found)
+
+
+def set_version(url: str, version: str) -> None:
+    parts = make_url(url)
+    if parts.get_backend_name() == "sqlite":
+        with contextlib.closing(sqlite3.connect(str(parts.database))) as connection, connection:
+            connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
+    else:
+        with psycopg.connect(url) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = %s", (version,))
+
+
+def test_upgrading_again_changes_nothing(bare_url: str) -> None:
+    upgrade_schema(bare_url)
+    first = version_of(bare_url)
+    upgrade_schema(bare_url)
+    assert version_of(bare_url) == first == scripts().get_heads()
+
+
+@pytest.mark.slow
+def test_programs_that_start_together_upgrade_once(bare_url: str) -> None:
+    # Alembic binds its operations to the process, so that only processes can race.
+    program = f"from holdfast.world.migrations.upgrade import upgrade_schema; upgrade_schema({bare_url!r})"
+    racers = [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) for _ in range(4)]
+    assert [(racer.communicate(timeout=60)[1], racer.returncode) for racer in racers] == [(b"", 0)] * 4
+    assert version_of(bare_url) == scripts().get_heads()
+
+
+def test_a_database_that_a_newer_program_upgraded_is_refused(bare_url: str) -> None:
+    upgrade_schema(bare_url)
+    set_version(bare_url, "9999")
+    with pytest.raises(Refusal) as refusal:
+        upgrade_schema(bare_url)
+    assert refusal.value.code == "format.newer"
+    assert "9999" in str(refusal.value)
+    assert version_of(bare_url) == ["9999"]
+
+
+def test_a_database_in_memory_cannot_be_upgraded_by_name() -> None:
+    with pytest.raises(Refusal) as refusal:
+        upgrade_schema("sqlite://")
+    assert refusal.value.code == "config.invalid"
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://nobody@/nothing?host=/nonexistent", "sqlite:////nonexistent/test.db"]
+)
+def test_a_database_that_is_not_there_is_trouble(url: str) -> None:
+    with pytest.raises(Trouble) as trouble:
+        upgrade_schema(url)
+    assert trouble.value.code == "database.unreachable"
+
+
+def test_the_image_for_memory_has_the_newest_schema() -> None:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.deserialize(empty_image())
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [
+            (head,) for head in scripts().get_heads()
+        ]
