@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
+from holdfast.chunks.metadata import CHUNK_ID_BYTES
 from holdfast.files import faults, placed, store_chunks
 from holdfast.files.recording import Journal
 from holdfast.files.store_chunks import Chunk, Fault
+from holdfast.nodes.journal import Loss, Losses
 from holdfast.protocol.messages import shard_id
 from holdfast.protocol.nouns import ChunkRecord, RedundancyInfo
 from holdfast.world.clock import Clock
@@ -134,6 +136,19 @@ def dismiss(connection: Connection, state: ChunkState, good: Sequence[faults.Rep
             faults.dismiss(connection, chunk, report, now)
 
 
+def take_loss(connection: Connection, loss: Loss, journal: Journal, now: int) -> bool:
+    """Takes a shard that its own node reported lost out of the placement; False if it is not placed there."""
+    chunk_id, index = loss.shard_id[:CHUNK_ID_BYTES], int.from_bytes(loss.shard_id[CHUNK_ID_BYTES:], "big")
+    chunk = store_chunks.chunk_by_id(connection, chunk_id)
+    Losses.settle(connection, loss)
+    if chunk is None or placed.unpack(chunk.placement)[index : index + 1] != (loss.alias,):
+        return False
+    report = faults.Report(index, loss.alias, "missing", "its node reported it")
+    changed = faults.confirm(connection, chunk, [report], journal, now)
+    assert changed is not None, "the row was read in this transaction"
+    return True
+
+
 class Mending:
     """Stored chunks as passes read and change them."""
 
@@ -153,6 +168,10 @@ class Mending:
     async def confirm(self, state: ChunkState, lost: Sequence[faults.Report]) -> ChunkState | None:
         """Takes lost shards out of the placement; None if the chunk had changed meanwhile."""
         return await self._database.transact(confirm, state, lost, self._journal, self._clock.now())
+
+    async def take_loss(self, loss: Loss) -> bool:
+        """Believes a node that it lost a shard; False if the shard is not placed there any more."""
+        return await self._database.transact(take_loss, loss, self._journal, self._clock.now())
 
     async def dismiss(self, state: ChunkState, good: Sequence[faults.Report]) -> None:
         """Notes that suspects were checked and are good."""
