@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 from holdfast.chunks import layout
 from holdfast.chunks.redundancy import Redundancy
 from holdfast.client.attempts import Attempts, Ending
-from holdfast.client.patience import Hedge
+from holdfast.client.patience import SLACK_SECONDS, Hedge
 from holdfast.client.peers import Peers
 from holdfast.protocol.messages import Fetched, GetShard
 from holdfast.protocol.nouns import ChunkRecord, ChunkSources, Source
@@ -185,7 +185,7 @@ class Gather:
     def _give_up_laggards(self) -> None:
         now = self._clock.monotonic()
         for serial in self._attempts.running:
-            if now - self._begun[serial] >= self._hedge.give_up:
+            if now - self._begun[serial] + SLACK_SECONDS >= self._hedge.give_up:
                 node_id = self._asked[serial].node.node_id
                 self._peers.lagged(node_id, now - self._begun[serial], self._length)
                 self._failures.append(f"node {node_id.hex()[:16]} took too long")

@@ -32,6 +32,9 @@ STRANGER_SECONDS = 0.5
 FRIEND_SECONDS = 60.0
 """One that answered before gets time for a restart."""
 
+SLACK_SECONDS = 0.001
+"""A timer counts as due this much before its time: adding and subtracting floats does not come out even."""
+
 
 def pause(attempt: int, chance: Chance) -> float:
     """Seconds before attempt number `attempt` (1 is the second try): doubling, with full jitter."""

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from holdfast.client.attempts import Attempts, Ending
-from holdfast.client.patience import Tail
+from holdfast.client.patience import SLACK_SECONDS, Tail
 from holdfast.client.peers import Peers
 from holdfast.protocol.messages import PutShard, Stored
 from holdfast.protocol.nouns import StoredShard, Target
 from holdfast.world.clock import Clock
 from holdfast.world.errors import Failure, Refusal, Trouble
 
-TRIES_MAX = 3
+TRIES_MAX = 5
 """Nodes that are tried for one shard before it is left to repair."""
 
 Replace = Callable[[list[int], list[bytes]], Awaitable[list[Target]]]
@@ -170,7 +170,7 @@ class Scatter:
         now = self.clock.monotonic()
         for tag in attempts.running:
             spent = now - self._begun[tag]
-            if spent >= allowance:
+            if spent + SLACK_SECONDS >= allowance:
                 self.peers.lagged(tag.node_id, spent, len(self.cargo.shards[tag.shard]))
                 self._failures.append(
                     Trouble("node.unreachable", f"Node {tag.node_id.hex()[:16]} took too long.")
