@@ -81,7 +81,11 @@ class Erasure:
 def best_erasure() -> Erasure:
     """The fastest back end at hand: ISA-L where it loads and passes its self-test, else the slow one."""
     from holdfast.chunks import isal
-    from holdfast.chunks.slow import SlowKernel
 
     kernel = isal.load()
-    return Erasure(kernel if kernel is not None else SlowKernel())
+    if kernel is not None:
+        return Erasure(kernel)
+    # Its numpy takes a tenth of a second to import: too long for a command that does not need it.
+    from holdfast.chunks.slow import SlowKernel
+
+    return Erasure(SlowKernel())

@@ -1,101 +1,77 @@
-"""Arithmetic in GF(2^8) and the code's matrices: which bytes multiply which, the same for every kernel.
+"""Arithmetic in GF(2^8) and the code's coefficients: which bytes multiply which, the same for every kernel.
 
-The field has the polynomial x^8 + x^4 + x^3 + x^2 + 1 (0x11d). Parity row i (k <= i < n) of the generator is
-the Cauchy row 1 / (i xor j) for j < k, scaled so that its first entry is 1:
+The field has the polynomial x^8 + x^4 + x^3 + x^2 + 1 (0x11d); sum and difference are both xor. Parity row i
+(k <= i < n) of the code is a Cauchy row, scaled so that its first entry is 1:
 
-    g[i][j] = i / (i xor j)
+    shard i = sum over j < k of g(i, j) * shard j        g(i, j) = i / (i - j)
 
-Every square part of a Cauchy matrix can be inverted, and scaling rows keeps that, so any k of n shards
-reopen a chunk, for all n <= 255. With k = 1 every parity entry is 1: replication is the same code. A row does
-not depend on n: shards can be added to a chunk later and the old ones stay as they are.
+Every square part of a Cauchy matrix can be inverted, and scaling rows keeps that, so any k of n shards reopen
+a chunk, for all n <= 255. With k = 1 every entry is 1: replication is the same code. A row does not depend on
+n: shards can be added to a chunk later and the old ones stay as they are.
+
+No matrix is ever inverted. Let f be the polynomial of degree below k with f(j) = shard j * prod (j - l) over
+the other l < k. Then shard i = f(i) * i / prod (i - j) over all j < k: every shard is f at its own index,
+times a weight. So the shards one has give f anywhere by Lagrange's formula, and with it the shards one wants.
 """
 
 from __future__ import annotations
 
 import functools
 
-import numpy as np
-import numpy.typing as npt
-
-Matrix = npt.NDArray[np.uint8]
-
 POLYNOMIAL = 0x11D
+_ORDER = 255
+
+Matrix = tuple[bytes, ...]
+"""Rows of coefficients."""
 
 
-def _multiplication_table() -> Matrix:
-    """256 x 256 products, from the powers of the generator 2."""
-    exponents = np.zeros(512, dtype=np.intp)
-    logarithms = np.zeros(256, dtype=np.intp)
+def _logarithm_tables() -> tuple[bytes, bytes]:
+    """Powers of the generator 2, and their inverse; the logarithm of 0 is never asked for."""
+    powers, logarithms = bytearray(_ORDER), bytearray(256)
     value = 1
-    for power in range(255):
-        exponents[power] = exponents[power + 255] = value
-        logarithms[value] = power
+    for exponent in range(_ORDER):
+        powers[exponent] = value
+        logarithms[value] = exponent
         value <<= 1
         if value & 0x100:
             value ^= POLYNOMIAL
-    table = exponents[logarithms[:, None] + logarithms[None, :]]
-    table[0, :] = 0
-    table[:, 0] = 0
-    return np.asarray(table, dtype=np.uint8)
+    return bytes(powers), bytes(logarithms)
 
 
-PRODUCTS = _multiplication_table()
-"""PRODUCTS[a, b] = a times b."""
-INVERSES = np.argmax(PRODUCTS == 1, axis=1).astype(np.uint8)
-"""INVERSES[a] = 1 / a; 0 for 0."""
+POWERS, LOGARITHMS = _logarithm_tables()
+
+
+def times(a: int, b: int) -> int:
+    """The product of two elements."""
+    return POWERS[(LOGARITHMS[a] + LOGARITHMS[b]) % _ORDER] if a and b else 0
 
 
 def parity_rows(k: int, rows: range) -> Matrix:
-    """The generator's rows `rows` (each in k..n-1), k columns."""
-    assert k <= rows.start, "rows below k are the data themselves"
-    i = np.arange(rows.start, rows.stop, dtype=np.uint8)[:, None]
-    j = np.arange(k, dtype=np.uint8)[None, :]
-    return np.asarray(PRODUCTS[i, INVERSES[i ^ j]])
-
-
-def product(left: Matrix, right: Matrix) -> Matrix:
-    """The matrix product over the field."""
-    columns = [np.bitwise_xor.reduce(PRODUCTS[left, column], axis=1) for column in right.T]
-    return np.stack(columns, axis=1)
-
-
-def inverse(matrix: Matrix) -> Matrix:
-    """The inverse of a square matrix that has one, by Gauss-Jordan elimination."""
-    size = matrix.shape[0]
-    work = np.concatenate([matrix, np.eye(size, dtype=np.uint8)], axis=1)
-    for column in range(size):
-        pivot = column + int(np.argmax(work[column:, column] != 0))
-        assert work[pivot, column] != 0, "every matrix of this code can be inverted"
-        if pivot != column:
-            work[[column, pivot]] = work[[pivot, column]]
-        work[column] = PRODUCTS[INVERSES[work[column, column]], work[column]]
-        factors = work[:, column].copy()
-        factors[column] = 0
-        work ^= PRODUCTS[factors[:, None], work[column][None, :]]
-    return work[:, size:].copy()
+    """The coefficients of the parity shards `rows` (each at least k) of the k data shards."""
+    assert k <= rows.start, "shards below k are the data themselves"
+    log = LOGARITHMS
+    return tuple(bytes([POWERS[(log[i] - log[i ^ j]) % _ORDER] for j in range(k)]) for i in rows)
 
 
 @functools.lru_cache(maxsize=1024)
 def recovery_rows(k: int, have: tuple[int, ...], want: tuple[int, ...]) -> Matrix:
-    """The rows that turn the k shards `have` (ascending) into the shards `want`.
-
-    Only the part that concerns missing data is inverted: as many rows as `have` holds parity shards.
-    """
+    """The coefficients that make the shards `want` of the k other shards `have`."""
     assert len(have) == k, "exactly k shards make the others"
-    at = {shard: position for position, shard in enumerate(have)}
-    missing = [shard for shard in range(k) if shard not in at]
-    parity = [shard for shard in have if shard >= k]
-    # data = from_have x have: unit rows for what is here, solved rows for what is not.
-    data = np.zeros((k, k), dtype=np.uint8)
-    for shard, position in at.items():
-        if shard < k:
-            data[shard, position] = 1
-    if missing:
-        rows = np.concatenate([parity_rows(k, range(p, p + 1)) for p in parity])
-        solve = inverse(rows[:, missing])
-        known = [shard for shard in range(k) if shard in at]
-        data[np.ix_(missing, [at[p] for p in parity])] = solve
-        if known:
-            data[np.ix_(missing, [at[d] for d in known])] = product(solve, rows[:, known])
-    rows_wanted = [data[w : w + 1] if w < k else product(parity_rows(k, range(w, w + 1)), data) for w in want]
-    return np.concatenate(rows_wanted)
+    log = LOGARITHMS
+    # All products are sums of logarithms. Of the shard's weight and the basis polynomial of each one we have:
+    basis = [_weight(k, h) + sum([log[h ^ g] for g in have if g != h]) for h in have]
+    rows = []
+    for t in want:
+        assert t not in have, "what is at hand need not be made"
+        over_all = _weight(k, t) + sum([log[t ^ g] for g in have])
+        logs = zip(have, basis, strict=True)
+        rows.append(bytes([POWERS[(over_all - log[t ^ h] - base) % _ORDER] for h, base in logs]))
+    return tuple(rows)
+
+
+@functools.lru_cache(maxsize=4096)
+def _weight(k: int, shard: int) -> int:
+    """The logarithm of what f(shard) is multiplied with to give the shard."""
+    log = LOGARITHMS
+    between = sum(log[shard ^ j] for j in range(k) if j != shard)
+    return -between if shard < k else log[shard] - between

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from holdfast.chunks.field import PRODUCTS, Matrix
+from holdfast.chunks.field import Matrix, times
+
+
+@functools.lru_cache(maxsize=256)
+def _multiples(coefficient: int) -> npt.NDArray[np.uint8]:
+    """The products of `coefficient` with every byte."""
+    return np.array([times(coefficient, value) for value in range(256)], dtype=np.uint8)
 
 
 class SlowKernel:
@@ -20,7 +28,4 @@ class SlowKernel:
             total = np.frombuffer(target, dtype=np.uint8)
             total[:] = 0
             for coefficient, data in zip(row, inputs, strict=True):
-                if coefficient == 1:
-                    total ^= data
-                elif coefficient:
-                    total ^= PRODUCTS[coefficient][data]
+                total ^= data if coefficient == 1 else _multiples(coefficient)[data]

@@ -42,7 +42,7 @@ SHARDS_IN_FULL_MAX = 2000
 
 
 def plain_of(kind: str, length: int) -> bytes:
-    """ "random": BLAKE3's output stream for "holdfast vector"; "words": one phrase repeated."""
+    """Either "random", BLAKE3's output stream for "holdfast vector", or "words", one phrase repeated."""
     if kind == "words":
         return (WORDS * (length // len(WORDS) + 1))[:length]
     return blake3(b"holdfast vector").digest(length)
