@@ -172,14 +172,14 @@ class Heart:
             async with asyncio.timeout(GOODBYE_SECONDS):
                 await self.beat(stopping=True)
         except (Failure, TimeoutError) as failure:
-            log.info("goodbye not heard", failure=str(failure))
+            log.info("goodbye not heard", failure=failure)
 
     async def report(self, state: str = "running") -> None:
         """Writes the status down for onlookers; a disk that refuses is logged, nothing more."""
         try:
             await self._offload.run(self._home.report, self.status(state))
         except Trouble as trouble:
-            log.warning("status not written", failure=str(trouble))
+            log.warning("status not written", failure=trouble)
 
     def status(self, state: str = "running") -> Status:
         """How the node fares now."""
@@ -199,7 +199,7 @@ class Heart:
             self._settings = await self._offload.run(self._home.settings)
         except Refusal as refusal:
             # An owner's slip of the pen must not take a running node away from the fleet.
-            log.warning("settings not read", failure=str(refusal))
+            log.warning("settings not read", failure=refusal)
         self._obey(self._settings)
 
     async def _heed(self, welcome: Welcome, offset: int) -> None:
@@ -246,7 +246,7 @@ class Heart:
 
     async def _note_failure(self, failure: Failure) -> None:
         self._failures += 1
-        log.warning("heartbeat failed", code=failure.code, failure=str(failure), failures=self._failures)
+        log.warning("heartbeat failed", failure=failure, failures=self._failures)
         self._last = msgspec.structs.replace(
             self._last, heartbeat_failures=self._failures, failure=str(failure)
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import signal
+import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,7 @@ from holdfast.world.errors import Failure, Trouble
 from holdfast.world.network import Address, Network, SystemNetwork, parse_address
 from holdfast.world.offload import Offload, ThreadOffload
 from holdfast.world.system_disk import SystemDisk
+from holdfast.world.telemetry import set_up_logging
 
 DRAIN_SECONDS: Final = 8.0
 """How long a stop waits for what has begun."""
@@ -189,7 +191,7 @@ async def _compact(vault: Vault) -> None:
                 if done.stopped_by is not None:
                     break
         except Failure as failure:
-            log.warning("compaction failed", code=failure.code, failure=str(failure))
+            log.warning("compaction failed", failure=failure)
 
 
 async def _reload_on(reload: asyncio.Event, heart: Heart) -> None:
@@ -240,6 +242,7 @@ def run_process(folder: Path) -> None:
 
     # Until the loop listens for it, a request to read the settings again must not end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    set_up_logging(as_json=not sys.stderr.isatty())
     make_private(folder)
     with locked(folder):
         home = Home(SystemDisk(folder))
