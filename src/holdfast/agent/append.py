@@ -42,11 +42,10 @@ class Draft:
     offset: int = 0
     failure: Failure | None = None
     suspect: bool = False
+    record_bytes: int = field(init=False)
 
-    @property
-    def record_bytes(self) -> int:
-        """Length of the whole record."""
-        return record.RECORD_EXTRA_BYTES + len(self.meta) + self.body_length
+    def __post_init__(self) -> None:
+        self.record_bytes = record.RECORD_EXTRA_BYTES + len(self.meta) + self.body_length
 
 
 @dataclass(slots=True)

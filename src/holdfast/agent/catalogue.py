@@ -78,10 +78,13 @@ class Catalogue:
             self.volumes[volume].overhead += header.record_bytes
 
     def _apply_put(self, shard_id: bytes, place: Place) -> None:
-        held = self.index.get(shard_id)
         deleted = self._deletes.get(shard_id)
-        newest = held or deleted
-        if newest is not None and place.sequence < newest.sequence:
+        if deleted is not None and place.sequence < deleted.sequence:
+            self._shade(shard_id)
+            return
+        held = self.index.put(shard_id, place)
+        if held is not None and place.sequence < held.sequence:
+            self.index.put(shard_id, held)
             self._shade(shard_id)
             return
         self.lost.pop(shard_id, None)
@@ -90,7 +93,6 @@ class Catalogue:
             self._retire(shard_id, held)
         if deleted is not None:
             self._drop_delete(shard_id)
-        self.index.put(shard_id, place)
         self.volumes[place.volume].live += place.record_bytes
         self.body_bytes += place.body_length
 

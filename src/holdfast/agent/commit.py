@@ -5,10 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from holdfast.agent.append import Change, Draft
 from holdfast.world.errors import Trouble
 from holdfast.world.offload import Offload
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A draft, who waits for it, and how it went: `error` is set only if our own code failed."""
+
+    draft: Draft
+    waiter: asyncio.Future[None]
+    over: bool = False
+    error: BaseException | None = None
 
 
 class GroupCommit:
@@ -32,7 +43,7 @@ class GroupCommit:
         self._offload = offload
         self._records_max = records_max
         self._bytes_max = bytes_max
-        self._waiting: deque[tuple[Draft, asyncio.Future[None]]] = deque()
+        self._waiting: deque[_Entry] = deque()
         self._drain: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -44,19 +55,21 @@ class GroupCommit:
         """
         if self._closed:
             raise Trouble("disk.failed", "The vault was closed by this program.", retry=False)
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (draft, future)
+        loop = asyncio.get_running_loop()
+        entry = _Entry(draft, loop.create_future())
         self._waiting.append(entry)
         if self._drain is None:
-            self._drain = asyncio.get_running_loop().create_task(self._run())
+            self._drain = loop.create_task(self._run())
         try:
-            await asyncio.shield(future)
+            await entry.waiter
         except asyncio.CancelledError:
             if entry in self._waiting:
                 self._waiting.remove(entry)
-                raise
-            await _over(future)
+            else:
+                await _over(entry)
             raise
+        if entry.error is not None:
+            raise entry.error
         if draft.failure is not None:
             raise draft.failure
 
@@ -77,36 +90,38 @@ class GroupCommit:
         finally:
             self._drain = None
 
-    async def _carry_out(self, group: list[tuple[Draft, asyncio.Future[None]]]) -> None:
-        drafts = [draft for draft, _ in group]
+    async def _carry_out(self, group: list[_Entry]) -> None:
+        drafts = [entry.draft for entry in group]
+        error: BaseException | None = None
         try:
             self._settle(drafts, await self._offload.run(self._write, drafts))
-        except BaseException as error:
-            for _, future in group:
-                future.set_exception(error)
-            if not isinstance(error, Exception):
+        except BaseException as broken:
+            error = broken
+            if not isinstance(broken, Exception):
                 raise
-        else:
-            for _, future in group:
-                future.set_result(None)
+        finally:
+            for entry in group:
+                entry.error = error
+                entry.over = True
+                if not entry.waiter.done():
+                    entry.waiter.set_result(None)
 
-    def _take(self) -> list[tuple[Draft, asyncio.Future[None]]]:
-        group: list[tuple[Draft, asyncio.Future[None]]] = []
+    def _take(self) -> list[_Entry]:
+        group: list[_Entry] = []
         room = self._bytes_max
         while self._waiting and len(group) < self._records_max:
-            room -= self._waiting[0][0].record_bytes
+            room -= self._waiting[0].draft.record_bytes
             if group and room < 0:
                 break
             group.append(self._waiting.popleft())
         return group
 
 
-async def _over(future: asyncio.Future[None]) -> None:
-    """Waits for the future's end, whatever it is, and through further cancellations."""
-    while not future.done():
+async def _over(entry: _Entry) -> None:
+    """Waits until the entry's group is over, through further cancellations."""
+    while not entry.over:
+        entry.waiter = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.wait([future])
+            await entry.waiter
         except asyncio.CancelledError:
             continue
-    if not future.cancelled():
-        future.exception()

@@ -53,15 +53,16 @@ class Index:
             return None
         return Place._make(_PLACE.unpack_from(leaf, at + ID_BYTES))
 
-    def put(self, shard_id: bytes, place: Place) -> None:
-        """Adds the shard, or moves it."""
+    def put(self, shard_id: bytes, place: Place) -> Place | None:
+        """Adds the shard, or moves it; returns where it was before."""
         assert len(shard_id) == ID_BYTES, "a shard id is 18 bytes"
         number = bisect_right(self._firsts, shard_id) - 1
         leaf = self._leaves[number]
         at = _find(leaf, shard_id)
         if leaf[at : at + ID_BYTES] == shard_id:
+            before = Place._make(_PLACE.unpack_from(leaf, at + ID_BYTES))
             _PLACE.pack_into(leaf, at + ID_BYTES, *place)
-            return
+            return before
         leaf[at:at] = shard_id + _PLACE.pack(*place)
         self._count += 1
         if len(leaf) > _LEAF_ENTRIES_MAX * _WIDTH:
@@ -70,6 +71,7 @@ class Index:
             self._leaves[number] = leaf[:half]
             self._leaves.insert(number + 1, upper)
             self._firsts.insert(number + 1, bytes(upper[:ID_BYTES]))
+        return None
 
     def remove(self, shard_id: bytes) -> None:
         """Forgets the shard, which must be there."""

@@ -27,7 +27,8 @@ HEAD_MAGIC: Final = b"\x89HF["
 TAIL_MAGIC: Final = b"\x89HF]"
 
 _CHECK_BYTES: Final = 8
-_LAYOUT: Final = struct.Struct(f">4sBB{ID_BYTES}sIIQQQQ{ROOT_BYTES}s")
+_FACTS: Final = struct.Struct(f">BB{ID_BYTES}sIIQQQQ{ROOT_BYTES}s")
+_LAYOUT: Final = struct.Struct(f">{len(HEAD_MAGIC)}s{_FACTS.format[1:]}")
 HEAD_BYTES: Final = _LAYOUT.size + _CHECK_BYTES
 RECORD_EXTRA_BYTES: Final = 2 * HEAD_BYTES
 """What a record takes beyond its meta and body."""
@@ -66,7 +67,8 @@ class Header(NamedTuple):
 
 def encode(header: Header, key: bytes) -> tuple[bytes, bytes]:
     """The head and the tail of a record."""
-    return _pack(HEAD_MAGIC, header, key), _pack(TAIL_MAGIC, header, key)
+    facts = _FACTS.pack(VERSION, *header)
+    return _sealed(HEAD_MAGIC + facts, key), _sealed(TAIL_MAGIC + facts, key)
 
 
 def decode_head(data: Buffer, key: bytes) -> Header | None:
@@ -92,20 +94,7 @@ def content_check(meta: Buffer, parts: Sequence[Buffer]) -> int:
     return crc
 
 
-def _pack(magic: bytes, header: Header, key: bytes) -> bytes:
-    packed = _LAYOUT.pack(
-        magic,
-        VERSION,
-        header.kind,
-        header.shard_id,
-        header.meta_length,
-        header.body_length,
-        header.sequence,
-        header.written,
-        header.synced,
-        header.content,
-        header.root,
-    )
+def _sealed(packed: bytes, key: bytes) -> bytes:
     return packed + blake2b(packed, digest_size=_CHECK_BYTES, key=key).digest()
 
 

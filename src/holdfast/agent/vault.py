@@ -108,7 +108,8 @@ class Vault:
             bytes_max=min(settings.group_bytes, self._volume_bytes),
         )
         self._pending = 0
-        self._busy: dict[bytes, asyncio.Future[None]] = {}
+        # Who waits for the one that changes this shard now, if anybody does.
+        self._busy: dict[bytes, asyncio.Future[None] | None] = {}
         self._compacting = asyncio.Lock()
 
     @classmethod
@@ -207,10 +208,10 @@ class Vault:
         The same shard again (same root) succeeds again. Raises Refusal("shard.exists") for another root,
         Refusal("node.full"), and the disk's Trouble, after which the shard is not stored.
         """
-        _check_id(shard_id)
+        shard_id = _checked(shard_id)
         assert len(root) == ROOT_BYTES, "a root is 32 bytes"
         length = sum(map(len, parts))
-        done = await self._begin(shard_id)
+        await self._begin(shard_id)
         try:
             place = self._catalogue.index.get(shard_id)
             if place is not None:
@@ -224,12 +225,13 @@ class Vault:
                 if held is not None and shard_id not in self._catalogue.unsettled:
                     return StoredAt(held.written, again=True)
             self._check_room(RECORD_EXTRA_BYTES + len(meta) + length)
-            draft = self._draft(Kind.PUT, shard_id)
-            draft.meta, draft.parts, draft.body_length, draft.root = meta, parts, length, root
+            draft = Draft(
+                Kind.PUT, shard_id, self._next_sequence(), self._clock.now(), meta, parts, length, root
+            )
             await self._submit(draft)
             return StoredAt(draft.written, again=False)
         finally:
-            self._end(shard_id, done)
+            self._end(shard_id)
 
     async def get(
         self, shard_id: bytes, offset: int = 0, length: int | None = None, *, into: memoryview | None = None
@@ -265,8 +267,8 @@ class Vault:
 
     async def delete(self, shard_id: bytes) -> None:
         """Forgets a shard, durably; a missing one is fine. A lost shard is settled by it."""
-        _check_id(shard_id)
-        done = await self._begin(shard_id)
+        shard_id = _checked(shard_id)
+        await self._begin(shard_id)
         try:
             catalogue = self._catalogue
             if (
@@ -277,9 +279,9 @@ class Vault:
                 return
             if self._room() < DELETE_BYTES:
                 await self.compact()
-            await self._submit(self._draft(Kind.DELETE, shard_id))
+            await self._submit(Draft(Kind.DELETE, shard_id, self._next_sequence(), self._clock.now()))
         finally:
-            self._end(shard_id, done)
+            self._end(shard_id)
 
     # Upkeep.
 
@@ -372,10 +374,10 @@ class Vault:
                 room=max(0, room),
             )
 
-    def _draft(self, kind: Kind, shard_id: bytes) -> Draft:
+    def _next_sequence(self) -> int:
         sequence = self._catalogue.sequence_next
         self._catalogue.sequence_next += 1
-        return Draft(kind, bytes(shard_id), sequence, self._clock.now())
+        return sequence
 
     async def _submit(self, draft: Draft) -> None:
         size = draft.record_bytes
@@ -403,17 +405,19 @@ class Vault:
         for number in change.sealed:
             catalogue.seal(number)
 
-    async def _begin(self, shard_id: bytes) -> asyncio.Future[None]:
+    async def _begin(self, shard_id: bytes) -> None:
         """Waits until nobody else changes this shard; `_end` lets the next one in."""
-        while (busy := self._busy.get(shard_id)) is not None:
-            await asyncio.shield(busy)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._busy[shard_id] = done
-        return done
+        while shard_id in self._busy:
+            waiting = self._busy[shard_id]
+            if waiting is None:
+                waiting = self._busy[shard_id] = asyncio.get_running_loop().create_future()
+            await asyncio.shield(waiting)
+        self._busy[shard_id] = None
 
-    def _end(self, shard_id: bytes, done: asyncio.Future[None]) -> None:
-        del self._busy[shard_id]
-        done.set_result(None)
+    def _end(self, shard_id: bytes) -> None:
+        waiting = self._busy.pop(shard_id)
+        if waiting is not None:
+            waiting.set_result(None)
 
     async def _look(self, shard_id: bytes, place: Place) -> Stat | None:
         """The facts of the record there; None if the shard was lost or moved: the catalogue knows."""
@@ -433,9 +437,10 @@ class Vault:
         return Refusal("shard.unknown", "The node does not hold this shard.", lost=False)
 
 
-def _check_id(shard_id: bytes) -> None:
+def _checked(shard_id: bytes) -> bytes:
     if len(shard_id) != ID_BYTES:
         raise Refusal("request.invalid", f"A shard id has {ID_BYTES} bytes, not {len(shard_id)}.")
+    return bytes(shard_id)
 
 
 def _range(offset: int, length: int | None, body_length: int) -> tuple[int, int]:
