@@ -210,7 +210,7 @@ def classes_of(connection: Connection, streams: Sequence[int]) -> dict[int, str]
         rows = connection.execute(
             select(table.c.stream, table.c.storage_class).where(table.c.stream.in_(streams))
         )
-        found |= dict(rows.tuples())
+        found |= {row[0]: row[1] for row in rows}
     return found
 
 

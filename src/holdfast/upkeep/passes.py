@@ -118,4 +118,8 @@ class Loop:
             except Failure as failure:
                 self.failures += 1
                 log.warning("upkeep failed", work=self._work.name, code=failure.code, why=failure.message)
+            except Exception:
+                # A fault of ours ends the round, but must not end upkeep as long as the program runs.
+                self.failures += 1
+                log.exception("upkeep failed", work=self._work.name, code="internal")
             await asyncio.sleep(self._period * (0.9 + 0.2 * self._chance.unit()))

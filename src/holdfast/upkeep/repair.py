@@ -148,12 +148,13 @@ class Repair:
             return
         # What was just found to be lost is rebuilt along with the rest, while the shards are at hand.
         lost = {report.index for report in bench.lost}
-        wanted = sorted(set(repair.rebuild) | lost) if repair.rebuild else sorted(lost)
+        wanted = sorted(set(repair.rebuild) | lost)
         missing = [index for index in wanted if index not in bench.shards]
-        if not wanted or (missing and len(bench.shards) < chunk.redundancy.k):
-            return
-        await self._offload.run(self._rebuild, bench, missing)
-        await self._place(bench, chunk, wanted)
+        if missing and len(bench.shards) >= chunk.redundancy.k:
+            await self._offload.run(self._rebuild, bench, missing)
+        at_hand = [index for index in wanted if index in bench.shards]
+        if at_hand:
+            await self._place(bench, chunk, at_hand)
 
     async def _check(self, bench: _Bench) -> None:
         """Reads the suspects."""
