@@ -55,8 +55,9 @@ def journal_deletions(connection: Connection, doomed: Sequence[tuple[int, bytes]
             entry = b"".join(shard_ids[start : start + ENTRY_SHARDS_MAX])
             rows.append(DeletionRow(alias, issued, entry))
         heads[alias] = head._replace(issued=issued)
-    store.add_deletions(connection, rows)
+    # The heads first: of two transactions that number on from the same head, one waits here and is run again.
     store.set_deletion_heads(connection, list(heads.values()))
+    store.add_deletions(connection, rows)
 
 
 def settle_deletions(connection: Connection, confirmed: Mapping[int, int]) -> dict[int, list[Deletion]]:
