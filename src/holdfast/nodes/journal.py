@@ -56,7 +56,7 @@ def journal_deletions(connection: Connection, doomed: Sequence[tuple[int, bytes]
             rows.append(DeletionRow(alias, issued, entry))
         heads[alias] = head._replace(issued=issued)
     # The heads first: of two transactions that number on from the same head, one waits here and is run again.
-    store.set_deletion_heads(connection, list(heads.values()))
+    store.set_deletion_heads(connection, [heads[alias] for alias in sorted(heads)])
     store.add_deletions(connection, rows)
 
 

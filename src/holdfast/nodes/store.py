@@ -191,7 +191,10 @@ def add_node(connection: Connection, row: NodeRow) -> NodeRow:
     """Stores a new node, with the alias it gets and an empty journal."""
     values = {**row._asdict(), "addresses": _packed(row.addresses)}
     del values["alias"]
-    alias = connection.execute(insert(nodes).values(values).returning(nodes.c.alias)).scalar_one()
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    adding = dialect.insert(nodes).values(values).on_conflict_do_nothing().returning(nodes.c.alias)
+    alias = connection.execute(adding).scalar()
+    assert alias is not None, "only a node that was looked for in this transaction, and not found, is added"
     connection.execute(insert(deletion_heads).values(alias=alias, issued=0, done=0))
     return row._replace(alias=alias)
 
