@@ -35,6 +35,11 @@ def root(number: int) -> bytes:
     return hashlib.sha256(b"root %d" % number).digest()
 
 
+def length_of(number: int) -> int:
+    """Lengths for many shards: mostly small, some larger than a page or a read."""
+    return (number * 7919) % 3000 + (100_000 if number % 10 == 0 else 0)
+
+
 @pytest.fixture(params=["simulated", "system"])
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Disk:
     return SabotagedDisk() if request.param == "simulated" else SystemDisk(tmp_path / "vault")
