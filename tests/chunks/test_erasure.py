@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,9 @@ from tests.chunks.kernels import ERASURES, content, on_every_kernel
 
 from holdfast.chunks import field, isal
 from holdfast.chunks.erasure import Erasure, best_erasure
+from holdfast.chunks.field import Matrix
 from holdfast.chunks.redundancy import Redundancy
+from holdfast.chunks.slow import SlowKernel
 from holdfast.world.errors import Trouble
 
 S = 128
@@ -138,3 +141,15 @@ def test_memory_can_be_released_as_soon_as_the_work_is_done(erasure: Erasure):
 def test_the_fast_kernel_is_used_where_it_loads():
     fast = isal.load()
     assert best_erasure().kernel.name == ("isal" if fast else "slow")
+
+
+def test_a_library_that_multiplies_wrongly_is_not_used():
+    class OneBitOff(SlowKernel):
+        def multiply(
+            self, matrix: Matrix, sources: Sequence[memoryview], targets: Sequence[memoryview]
+        ) -> None:
+            super().multiply(matrix, sources, targets)
+            targets[-1][-1] ^= 1
+
+    assert isal._multiplies_rightly(SlowKernel())
+    assert not isal._multiplies_rightly(OneBitOff())

@@ -14,6 +14,7 @@ from typing import Any
 
 import cffi
 
+from holdfast.chunks.erasure import Kernel
 from holdfast.chunks.field import Matrix, parity_rows, times
 
 _TABLE_BYTES = 32
@@ -94,7 +95,7 @@ class IsalKernel:
         return tables
 
 
-def _multiplies_rightly(kernel: IsalKernel) -> bool:
+def _multiplies_rightly(kernel: Kernel) -> bool:
     """A library with another polynomial or a broken vector path would destroy data in silence."""
     matrix = parity_rows(3, range(3, 10))
     sources = [bytes((i * i + 7 * i * j + j) % 251 for i in range(5 * 64)) for j in range(3)]
