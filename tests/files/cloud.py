@@ -64,13 +64,13 @@ class Watch:
 class Cloud:
     """The operations over a database, a fleet that is told to be well, and the nodes' keys."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Any = None) -> None:
         self.database = database
-        self.clock = Watch()
+        self.clock = clock or Watch()
         self.chance = SimulatedChance("cloud")
         self.offload = InlineOffload()
         self.fleet = Fleet(database, self.clock)
-        issuer = Issuer(SigningKey(b"i" * 32), self.clock, self.chance)
+        self.issuer = issuer = Issuer(SigningKey(b"i" * 32), self.clock, self.chance)
         classes = Classes([SMALL], default="test")
         self.places = FleetPlaces(fleet=self.fleet, classes=classes, issuer=issuer, chance=self.chance)
         self.journal = journal_deletions
@@ -92,7 +92,7 @@ class Cloud:
             row = NodeRow(
                 alias=0, node_id=key.public, provider=f"provider-{number}", state=State.ACTIVE,
                 node_name=f"node-{number}", version="1", zone=f"zone-{number}",
-                addresses=(f"tls://10.0.{number}.1:7000",), allocated=1 << 40, used=0, free=1 << 40,
+                addresses=(f"tls://node-{number}:7000",), allocated=1 << 40, used=0, free=1 << 40,
                 shard_count=0, stopping=False, sequence=1, last_heartbeat=self.clock.now(),
                 registered=START - 10**12, changed=self.clock.now(),
             )  # fmt: skip

@@ -36,7 +36,7 @@ class Warehouse:
         self.fetched += 1
         return roots
 
-    async def store(self, target: Target, chunk_id: bytes, shard: memoryview, roots: bytes) -> None:
+    async def store(self, target: Target, chunk_id: bytes, shard: memoryview, roots: bytes) -> bytes:
         grant = grants.read(target.grant)
         assert (grant[0], grant.session_key) == (grants.Action.PUT, self.session_key)
         assert grant.shard_id == shard_id(chunk_id, target.index)
@@ -46,6 +46,7 @@ class Warehouse:
         assert tree.root_of(shard) == tree.root_at(roots, target.index)
         self.shards[target.node.node_id, grant.shard_id] = (bytes(shard), roots)
         self.stored += 1
+        return b"a receipt"
 
     def _reach(self, node_id: bytes) -> None:
         if node_id in self.down:

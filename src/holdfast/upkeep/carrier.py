@@ -36,8 +36,8 @@ class NodeCarrier:
             )
         return reply.roots
 
-    async def store(self, target: Target, chunk_id: bytes, shard: memoryview, roots: bytes) -> None:
-        """Stores a shard; returns on a receipt that the node signed for it."""
+    async def store(self, target: Target, chunk_id: bytes, shard: memoryview, roots: bytes) -> bytes:
+        """Stores a shard; the receipt that the node signed for it."""
         asked = PutShard(grant=target.grant, length=len(shard), roots=roots)
         reply, _ = await self._call(target.node, asked, body=shard)
         if not isinstance(reply, Stored):
@@ -50,6 +50,7 @@ class NodeCarrier:
             size=len(shard),
             now=self._clock.now(),
         )
+        return reply.receipt
 
     async def close(self) -> None:
         """Hangs up everywhere."""

@@ -49,8 +49,8 @@ class Carrier(Protocol):
         """
         ...
 
-    async def store(self, target: Target, chunk_id: bytes, shard: memoryview, roots: bytes) -> None:
-        """Stores a shard; returns on a valid receipt. Raises Trouble or Refusal."""
+    async def store(self, target: Target, chunk_id: bytes, shard: memoryview, roots: bytes) -> bytes:
+        """Stores a shard; its receipt, which was checked. Raises Trouble or Refusal."""
         ...
 
 
