@@ -17,21 +17,35 @@ from contextlib import suppress
 from holdfast.chunks.buffers import Pool
 
 PLAIN, SLOT = 0, 1
-SIZES_MAX = 8
-"""Sizes of buffers that are kept for another use; a session has few, most often two."""
+KINDS_KEPT = 2
+"""Kinds of buffers that are never given back to the system while idle: those of the transfer under way."""
 STEP_SMALL = 64 << 10
 STEP = 1 << 20
-SLOTS_MAX = 4096
+SLOTS_MAX = 1 << 16
 """Never reached: the budget ends the number of slots long before."""
+
+Kind = tuple[int, int]
+"""PLAIN or SLOT, and the size in bytes."""
+
+
+class _Shelf:
+    """Buffers of one kind: how many there are, and how many of them are leased."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.pool = Pool(size, SLOTS_MAX)
+        self.made = 0
+        self.out = 0
+        self.dropped = False
 
 
 class Lease:
-    """A buffer for plain bytes and a slot for sealed ones; `plain` can be given back early."""
+    """A buffer for plain bytes and a slot for sealed ones; each can be given back by itself."""
 
-    def __init__(self, memory: Memory, holder: object, taken: list[tuple[Pool, memoryview]]) -> None:
+    def __init__(self, memory: Memory, holder: int, taken: list[tuple[_Shelf, memoryview]]) -> None:
         self._memory = memory
         self._holder = holder
-        self._taken: list[tuple[Pool, memoryview] | None] = list(taken)
+        self._taken: list[tuple[_Shelf, memoryview] | None] = list(taken)
         self.plain, self.slot = (slot for _, slot in taken)
 
     def give_plain(self) -> None:
@@ -42,36 +56,39 @@ class Lease:
         """Gives the slot back; nothing may use a view of it any more."""
         self._give(SLOT)
 
-    def _give(self, position: int) -> None:
-        taken = self._taken[position]
-        assert taken is not None, "the buffer was given back before"
-        self._taken[position] = None
-        pool, slot = taken
-        size = len(slot)
-        pool.give(slot)
-        self._memory.returned(self._holder, size)
-
     def close(self) -> None:
         """Gives back what is left."""
         for position, taken in enumerate(self._taken):
             if taken is not None:
                 self._give(position)
 
+    def _give(self, position: int) -> None:
+        taken = self._taken[position]
+        assert taken is not None, "the buffer was given back before"
+        self._taken[position] = None
+        self._memory.returned(self._holder, *taken)
+
 
 class Memory:
-    """At most `budget` bytes of buffers in use at a time (but for first leases), and about as many idle."""
+    """At most `budget` bytes of buffers in use at a time (but for first leases), and few idle ones beside."""
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
         self._used = 0
+        self._made = 0
         self._held: dict[int, int] = {}
-        self._pools: dict[tuple[int, int], Pool] = {}
+        self._shelves: dict[Kind, _Shelf] = {}
         self._waiting: deque[tuple[asyncio.Future[None], int, int]] = deque()
 
     @property
     def used(self) -> int:
         """Bytes leased now."""
         return self._used
+
+    @property
+    def made(self) -> int:
+        """Bytes of all buffers there are, leased or idle."""
+        return self._made
 
     async def lease(self, holder: object, *, plain: int, slot: int) -> Lease:
         """Buffers of at least these sizes; `holder` is the transfer they are for."""
@@ -87,26 +104,25 @@ class Memory:
             except asyncio.CancelledError:
                 if turn.done() and not turn.cancelled():
                     self._release(mark, total)
-                else:
-                    self._waiting = deque(entry for entry in self._waiting if entry[0] is not turn)
                 self._serve()
                 raise
         else:
             self._reserve(mark, total)
-        return Lease(self, holder, [(pool, pool.take()) for pool in map(self._pool, kinds)])
+        return Lease(self, mark, [self._take(kind) for kind in kinds])
 
-    def returned(self, holder: object, size: int) -> None:
-        """A lease gave back a buffer of `size` bytes."""
-        self._release(id(holder), size)
+    def returned(self, holder: int, shelf: _Shelf, buffer: memoryview) -> None:
+        """A lease gave back a buffer."""
+        shelf.pool.give(buffer)
+        shelf.out -= 1
+        if shelf.dropped:
+            self._empty(shelf)
+        self._release(holder, shelf.size)
         self._serve()
 
     def close(self) -> None:
         """Gives idle memory back to the system."""
-        for pool in self._pools.values():
-            # A traceback that somebody keeps may still hold a view; its memory then goes when that does.
-            with suppress(BufferError):
-                pool.close()
-        self._pools.clear()
+        for kind in list(self._shelves):
+            self._drop(kind)
 
     def _fits(self, mark: int, total: int) -> bool:
         return self._used + total <= self.budget or mark not in self._held
@@ -124,33 +140,46 @@ class Memory:
     def _serve(self) -> None:
         """Wakes whoever's turn it is. One without any lease may pass those who wait for more."""
         again: deque[tuple[asyncio.Future[None], int, int]] = deque()
-        blocked = False
         while self._waiting:
             turn, mark, total = self._waiting.popleft()
             if turn.done():
                 continue
-            if self._fits(mark, total) and (not blocked or mark not in self._held):
+            if self._fits(mark, total) and (not again or mark not in self._held):
                 self._reserve(mark, total)
                 turn.set_result(None)
             else:
-                blocked = True
                 again.append((turn, mark, total))
         self._waiting = again
 
-    def _pool(self, kind: tuple[int, int]) -> Pool:
-        pool = self._pools.pop(kind, None)
-        if pool is None:
-            self._trim()
-            pool = Pool(kind[1], SLOTS_MAX)
-        self._pools[kind] = pool
-        return pool
+    def _take(self, kind: Kind) -> tuple[_Shelf, memoryview]:
+        shelf = self._shelves.pop(kind, None) or _Shelf(kind[1])
+        self._shelves[kind] = shelf
+        if shelf.made == shelf.out:
+            self._trim(shelf.size)
+            shelf.made += 1
+            self._made += shelf.size
+        shelf.out += 1
+        return shelf, shelf.pool.take()
 
-    def _trim(self) -> None:
-        """Before a new size comes into use: what lies idle in the size used least lately goes."""
-        if len(self._pools) >= SIZES_MAX:
-            oldest = next(iter(self._pools))
-            with suppress(BufferError):
-                self._pools.pop(oldest).close()
+    def _trim(self, wanted: int) -> None:
+        """Before a buffer is made: kinds used least lately lose what lies idle, if there is too much."""
+        for kind in list(self._shelves)[:-KINDS_KEPT]:
+            if self._made + wanted <= self.budget:
+                return
+            self._drop(kind)
+
+    def _drop(self, kind: Kind) -> None:
+        shelf = self._shelves.pop(kind)
+        shelf.dropped = True
+        self._empty(shelf)
+
+    def _empty(self, shelf: _Shelf) -> None:
+        """Gives the idle buffers of a dropped shelf back to the system."""
+        self._made -= (shelf.made - shelf.out) * shelf.size
+        shelf.made = shelf.out
+        # A traceback that somebody keeps may still hold a view; its memory then goes when that does.
+        with suppress(BufferError):
+            shelf.pool.close()
 
 
 def _rounded(size: int) -> int:

@@ -59,7 +59,7 @@ from holdfast.world.errors import Failure, Refusal
 from holdfast.world.network import Network, SystemNetwork
 from holdfast.world.offload import Offload, ThreadOffload
 
-MEMORY_BYTES = 128 << 20
+MEMORY_BYTES = 112 << 20
 """Buffers of all transfers together."""
 READING_THREADS = 4
 
