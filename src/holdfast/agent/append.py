@@ -69,7 +69,8 @@ class Growing:
 class Appender:
     """Writes groups of drafts.
 
-    `reserve`: bytes that puts leave free on the disk. `volume_bytes`: size at which a volume is finished.
+    `reserve`: bytes that puts leave free on the disk. `volume_bytes`: no volume gets larger, but for
+    its contents, unless one group alone is.
     """
 
     def __init__(
@@ -88,9 +89,10 @@ class Appender:
         """Writes the drafts and syncs once; how each ended is set on it. Never raises a Failure."""
         change = Change()
         try:
-            if self._growing is not None and self._growing.size >= self._volume_bytes:
-                self._seal(self._growing, change)
             admitted = self._admit(drafts)
+            size = sum(draft.record_bytes for draft in admitted)
+            if self._growing is not None and self._growing.size + size > self._volume_bytes:
+                self._seal(self._growing, change)
             if admitted:
                 growing = self._growing or self._create(change)
                 self._write(growing, admitted, change)

@@ -18,6 +18,8 @@ from holdfast.agent.record import RECORD_EXTRA_BYTES, Header, Kind
 from holdfast.agent.volume import OPENING_BYTES
 
 DELETE_BYTES: Final = RECORD_EXTRA_BYTES
+SMALL_VOLUMES_MAX: Final = 16
+"""How many small volumes are left alone; each costs a start one more file to open."""
 
 
 @dataclass(slots=True)
@@ -189,17 +191,22 @@ class Catalogue:
             self.volumes[place.volume].live -= DELETE_BYTES
 
 
-def victim(volumes: dict[int, Tally], *, room: int, share: float) -> int | None:
+def victim(volumes: dict[int, Tally], *, room: int, share: float, small_bytes: int) -> int | None:
     """The volume whose compaction regains most, of those that are worth it; None if none is.
 
     Worth it: sealed, at least `share` of it dead or nothing in it alive, and its live records fit into `room`
-    bytes, where they lie twice until the old volume is removed.
+    bytes, where they lie twice until the old volume is removed. If none is, but restarts have left more than
+    a handful of volumes below `small_bytes`, the smallest: its records join the growing volume.
     """
+    fitting = {number: tally for number, tally in volumes.items() if tally.sealed and tally.live <= room}
     worth = {
         number: tally.dead
-        for number, tally in volumes.items()
-        if tally.sealed
-        and tally.live <= room
-        and (tally.live == 0 or tally.dead >= max(1, share * tally.size))
+        for number, tally in fitting.items()
+        if tally.live == 0 or tally.dead >= max(1, share * tally.size)
     }
-    return min(worth, key=lambda number: (-worth[number], number), default=None)
+    if worth:
+        return min(worth, key=lambda number: (-worth[number], number))
+    small = {number: tally.size for number, tally in fitting.items() if tally.size < small_bytes}
+    if len(small) > SMALL_VOLUMES_MAX:
+        return min(small, key=lambda number: (small[number], number))
+    return None

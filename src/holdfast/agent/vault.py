@@ -37,7 +37,8 @@ class VaultSettings:
     """How a vault works; the defaults suit a node from a few GB to many TB.
 
     Attributes:
-        volume_bytes: a volume is finished when it has this many bytes (less for small allocations).
+        volume_bytes: size of a finished volume at most; less for allocations under 128 times as much, so that
+            compaction needs little room.
         group_records: records that share one sync at most.
         group_bytes: bytes that share one sync, unless one record alone has more.
         dead_share: share of a volume that must be dead to compact it.
@@ -90,7 +91,7 @@ class Vault:
         self._offload = offload
         self._clock = clock
         self._settings = settings
-        self._volume_bytes = min(settings.volume_bytes, max(1 << 20, allocated // 64))
+        self._volume_bytes = min(settings.volume_bytes, max(64 << 10, allocated // 128))
         self._catalogue: Catalogue = recovered.catalogue
         self._appender = Appender(
             shelf,
@@ -105,7 +106,7 @@ class Vault:
             self._settle,
             offload,
             records_max=settings.group_records,
-            bytes_max=min(settings.group_bytes, self._volume_bytes),
+            bytes_max=min(settings.group_bytes, self._volume_bytes // 2),
         )
         self._pending = 0
         # Who waits for the one that changes this shard now, if anybody does.
@@ -352,13 +353,15 @@ class Vault:
         settings = self._settings
         pressed = self.used > settings.pressed_share * self.allocated
         share = settings.dead_share_pressed if pressed else settings.dead_share
-        return victim(self._catalogue.volumes, room=self._room(), share=share)
+        return victim(
+            self._catalogue.volumes, room=self._room(), share=share, small_bytes=self._volume_bytes // 8
+        )
 
     # How writes are ordered and counted.
 
     def _margin(self) -> int:
-        """Bytes of the allocation that puts leave for deletes, contents and the copies of a compaction."""
-        return min(self._volume_bytes, self.allocated // 32)
+        """Bytes of the allocation that puts leave for copies of a compaction, for deletes and contents."""
+        return self._volume_bytes + self._volume_bytes // 8
 
     def _room(self) -> int:
         return self.allocated - self.used - self._pending

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.agent.vault.conftest import shard
 
-from holdfast.agent.catalogue import Catalogue, Tally, victim
+from holdfast.agent.catalogue import SMALL_VOLUMES_MAX, Catalogue, Tally, victim
 from holdfast.agent.index import Place
 from holdfast.agent.record import Header, Kind
 from holdfast.agent.volume import NO_ROOT
@@ -100,7 +100,7 @@ def test_the_volume_that_regains_most_is_compacted_first_if_it_is_worth_it():
 
     def choose(share, room=10**6, **tallies):
         volumes = {int(name[1:]): tally for name, tally in tallies.items()}
-        return victim(volumes, room=room, share=share)
+        return victim(volumes, room=room, share=share, small_bytes=50)
 
     assert choose(0.25) is None
     assert choose(0.25, v1=tally(24, 76), v2=tally(0, 100)) is None
@@ -111,3 +111,15 @@ def test_the_volume_that_regains_most_is_compacted_first_if_it_is_worth_it():
     assert choose(0.0, v1=tally(0, 100)) is None, "nothing to regain"
     assert choose(0.9, room=-5) is None
     assert choose(0.25, room=0, v3=tally(10, 0)) == 3, "a dead volume needs no room"
+
+
+def test_many_small_volumes_are_merged_one_at_a_time():
+    volumes = {
+        number: Tally(30 + number % 3, 30, overhead=0, sealed=True) for number in range(SMALL_VOLUMES_MAX)
+    }
+    volumes[90] = Tally(1000, 1000, overhead=0, sealed=True)
+    assert victim(volumes, room=500, share=0.5, small_bytes=50) is None
+    volumes[91] = Tally(29, 29, overhead=0, sealed=True)
+    assert victim(volumes, room=500, share=0.5, small_bytes=50) == 91
+    volumes[92] = Tally(29, 0, overhead=29, sealed=False)
+    assert victim(volumes, room=500, share=0.5, small_bytes=50) == 91

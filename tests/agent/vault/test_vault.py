@@ -122,7 +122,7 @@ async def test_used_is_what_the_files_have(opened, disk):
 
 async def test_the_allocation_is_never_passed_whoever_puts_at_once(opened):
     async with opened(allocated=2_000_000) as vault:
-        margin = 2_000_000 // 32
+        margin = 65_536 + 65_536 // 8
         outcomes = await asyncio.gather(
             *(store(vault, number, 100_000) for number in range(40)), return_exceptions=True
         )
@@ -182,3 +182,64 @@ async def test_a_shard_id_of_another_length_is_refused(opened):
         assert await code_of(vault.put(b"short", b"", [], root=root(1))) == "request.invalid"
         assert await code_of(vault.get(b"short")) == "shard.unknown"
         assert await code_of(vault.delete(b"short")) == "request.invalid"
+
+
+async def test_compaction_regains_the_space_of_deleted_shards_and_keeps_the_others(opened):
+    async with opened(settings={"volume_bytes": 30_000}) as vault:
+        for number in range(100):
+            await store(vault, number)
+        full = vault.used
+        for number in range(100):
+            if number % 4:
+                await vault.delete(shard(number))
+        steps = 0
+        while (step := await vault.compact()) is not None:
+            assert step.stopped_by is None
+            steps += 1
+        assert steps > 2
+        assert vault.used < full / 2
+        for number in range(0, 100, 4):
+            assert await fetched(vault, number) == body(number, 1000)
+    async with opened(settings={"volume_bytes": 30_000}) as vault:
+        assert sorted(vault.ids()) == sorted(shard(number) for number in range(0, 100, 4))
+        for number in range(0, 100, 4):
+            assert await fetched(vault, number) == body(number, 1000)
+
+
+async def test_reads_go_on_while_their_volume_is_compacted(opened):
+    async with opened(settings={"volume_bytes": 30_000, "compact_batch_bytes": 2000}) as vault:
+        for number in range(60):
+            await store(vault, number)
+        for number in range(0, 60, 2):
+            await vault.delete(shard(number))
+
+        async def read() -> None:
+            for number in range(1, 60, 2):
+                assert await fetched(vault, number) == body(number, 1000)
+
+        async def compact() -> None:
+            while await vault.compact() is not None:
+                pass
+
+        await asyncio.gather(compact(), *(read() for _ in range(4)))
+        await read()
+
+
+async def test_a_vault_filled_to_its_allocation_and_emptied_by_half_takes_as_much_again(opened):
+    async with opened(allocated=3_000_000) as vault:
+        stored = []
+        for round_ in range(4):
+            for number in range(1000 * round_, 1000 * round_ + 1000):
+                if vault.free < 100_213:
+                    break
+                await store(vault, number, 100_000)
+                stored.append(number)
+            assert len(stored) >= 27
+            assert vault.used <= 3_000_000
+            for number in stored[::2]:
+                await vault.delete(shard(number))
+            stored = stored[1::2]
+            while await vault.compact() is not None:
+                assert vault.used <= 3_000_000
+        for number in stored:
+            assert await fetched(vault, number) == body(number, 100_000)
