@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -78,6 +79,8 @@ class Crew:
     def __init__(self, name: str, holders: Sequence[Holder]) -> None:
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._closed = False
+        # One entry for each thread that waits for work: a deque's ends need no lock.
+        self._idle: deque[None] = deque()
         self._threads = [
             threading.Thread(target=self._work, args=(holder,), name=f"{name}-{number}", daemon=True)
             for number, holder in enumerate(holders)
@@ -106,7 +109,7 @@ class Crew:
 
     def _work(self, holder: Holder) -> None:
         try:
-            while (job := self._queue.get()) is not None:
+            while (job := self._next()) is not None:
                 jobs = self._gather(job, holder.group_max)
                 if jobs:
                     _run(holder, jobs)
@@ -114,9 +117,17 @@ class Crew:
         finally:
             holder.close()
 
+    def _next(self) -> Job | None:
+        self._idle.append(None)
+        try:
+            return self._queue.get()
+        finally:
+            self._idle.pop()
+
     def _gather(self, first: Job, limit: int) -> list[Job]:
         jobs = [first]
-        while len(jobs) < limit:
+        # What an idle thread can take at once must not wait for a group to end.
+        while len(jobs) < limit and self._queue.qsize() > len(self._idle):
             try:
                 job = self._queue.get_nowait()
             except Empty:
