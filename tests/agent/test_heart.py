@@ -402,3 +402,20 @@ def test_an_unknown_node_keeps_serving_and_says_why(live):
         task.cancel()
 
     live(story)
+
+
+def test_a_shard_that_is_lost_again_is_reported_again(live, tmp_path):
+    async def story(life):
+        heart = life.heart()
+        for _ in range(2):
+            await life.store(SHARDS[0])
+            await heart.beat()
+            for volume in sorted((tmp_path / "vault").iterdir()):
+                volume.write_bytes(volume.read_bytes().replace(b"body", b"bodi"))
+            await life.vault.scrub()
+            await heart.beat()
+            await heart.beat()
+        reported = [facts.lost for facts in life.party.heard]
+        assert reported == [[], SHARDS[:1], [], [], SHARDS[:1], []]
+
+    live(story)

@@ -97,11 +97,18 @@ async def until(found, seconds=20):
     return answer
 
 
+def welcomed(home, since):
+    """Whether the node in `home`, started after `since`, has had an answer from the coordinator."""
+    status = home.status()
+    return status is not None and status.started >= since and status.welcomed
+
+
 @contextlib.asynccontextmanager
 async def running(home, folder, party, *, reserve=0):
     """The node in this process, until the block ends; yields the event that stops it, and its task."""
     offload = ThreadOffload(2, "test")
     stop, reload = asyncio.Event(), asyncio.Event()
+    since = CLOCK.now()
     task = asyncio.create_task(
         run_agent(
             home,
@@ -117,7 +124,7 @@ async def running(home, folder, party, *, reserve=0):
         )
     )
     try:
-        await until(lambda: task.done() or party.heard)
+        await until(lambda: task.done() or welcomed(home, since))
         yield stop, reload, task
     finally:
         stop.set()
@@ -222,6 +229,7 @@ class Process:
 
     async def start(self, party):
         party.heard.clear()
+        home, since = Home(SystemDisk(self.folder)), CLOCK.now()
         self.process = await asyncio.create_subprocess_exec(
             *self.command,
             "run",
@@ -230,7 +238,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        await until(lambda: party.heard or self.process.returncode is not None)
+        await until(lambda: welcomed(home, since) or self.process.returncode is not None)
         assert party.heard, (await self.process.stdout.read()).decode()
         return party.heard[0]
 

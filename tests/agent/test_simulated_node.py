@@ -159,3 +159,26 @@ def test_a_coordinator_that_is_away_does_not_keep_the_node_from_serving():
         return len(story.kept)
 
     assert simulate(tell, 1) == 1
+
+
+def test_damage_on_the_disk_is_found_by_the_node_itself_and_reported():
+    async def tell(world):
+        story = Story(world)
+        story.start()
+        await asyncio.sleep(40)
+        peer = await story.dial()
+        await asyncio.gather(*(story.put(peer, number) for number in range(30)))
+        hurt = sorted(story.kept)[7]
+        disk = story.machine.disk
+        for name in disk.names():
+            at = disk.read(name).find(story.kept[hurt])
+            if at >= 0:
+                disk.corrupt(name, at + 11)
+        await asyncio.sleep(1000)
+        assert [facts.lost for facts in story.party.heard if facts.lost] == [[hurt]]
+        await story.put(await story.dial(), 7)
+        await story.check()
+        story.stop.set()
+        await story.task
+
+    simulate(tell, 1)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -40,10 +40,12 @@ RETRY_SECONDS = 1.0
 SOON_SECONDS = 0.5
 """The wait when the last answer left something to confirm."""
 GOODBYE_SECONDS = 3.0
-DELETIONS_AT_ONCE = 64
+DELETIONS_AT_ONCE = 256
 CLOCK_SECONDS_NOTICED = 30
 
 log = structlog.get_logger()
+
+W = TypeVar("W", Memory, Status)
 
 
 class Stock(Protocol):
@@ -163,7 +165,8 @@ class Heart:
             welcome = await self._coordinator.register(registration(self._key, token, facts))
             check_welcome(token, self._settings.endpoint, welcome)
         offset = welcome.time - (before + self._clock.now()) // 2
-        self._reported.update(facts.lost)
+        # What was put again since may be lost again, and is news then.
+        self._reported = (self._reported | set(facts.lost)) & set(self._stock.lost)
         await self._heed(welcome, offset)
 
     async def goodbye(self) -> None:
@@ -177,7 +180,7 @@ class Heart:
     async def report(self, state: str = "running") -> None:
         """Writes the status down for onlookers; a disk that refuses is logged, nothing more."""
         try:
-            await self._offload.run(self._home.report, self.status(state))
+            await self._write(self._home.report, self.status(state))
         except Trouble as trouble:
             log.warning("status not written", failure=trouble)
 
@@ -269,8 +272,17 @@ class Heart:
 
     async def _remember(self, **changes: object) -> None:
         memory: Memory = msgspec.structs.replace(self._memory, **changes)
-        await self._offload.run(self._home.remember, memory)
+        await self._write(self._home.remember, memory)
         self._memory = memory
+
+    async def _write(self, work: Callable[[W], None], what: W) -> None:
+        """Writes to the home; waits for the end even when cancelled, because the next write follows soon."""
+        writing = asyncio.ensure_future(self._offload.run(work, what))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])
+            raise
 
     def _unreported(self) -> list[bytes]:
         return sorted(set(self._stock.lost) - self._reported)[:LOST_MAX]

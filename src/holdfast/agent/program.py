@@ -36,6 +36,8 @@ from holdfast.world.telemetry import set_up_logging
 DRAIN_SECONDS: Final = 8.0
 """How long a stop waits for what has begun."""
 SCRUB_BYTES_PER_SECOND: Final = 8 << 20
+SCRUB_FIRST_SECONDS: Final = 600.0
+"""A start has better things to do than to read old shards."""
 SCRUB_PAGE: Final = 16
 """Shards that are read one after another without a pause."""
 SCRUB_PASS_SECONDS: Final = 86_400.0
@@ -165,6 +167,7 @@ async def _until(stop: asyncio.Event, *works: Coroutine[Any, Any, None]) -> None
 
 async def _scrub(vault: Vault, heart: Heart, clock: Clock) -> None:
     """Reads every shard again, over and over, at a pace that leaves the disk to others."""
+    await asyncio.sleep(SCRUB_FIRST_SECONDS)
     while True:
         began = clock.monotonic()
         after: bytes | None = b""
