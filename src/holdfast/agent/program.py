@@ -102,31 +102,40 @@ async def run_agent(
             chance=chance,
         )
         log.info("listening", address=str(listener.address), shards=vault.shard_count, used=vault.used)
-        heart = Heart(
-            home=home,
-            key=home.key(),
-            stock=vault,
-            coordinator=coordinator,
-            clock=clock,
-            chance=chance,
-            offload=offload,
-            addresses=_Whereabouts(listener.address, offload).addresses,
-            learn=answer.learn,
-            obey=lambda wishes: _obey(vault, wishes),
-            status=_first_status(vault, listener, clock),
-        )
+        heart = _heart(home, vault, answer, listener.address, coordinator, clock, chance, offload)
         await _live(vault, listener, heart, clock, stop, reload or asyncio.Event())
     finally:
         await vault.close()
 
 
-def _first_status(vault: Vault, listener: NodeListener, clock: Clock) -> Status:
-    return Status(
-        state="running",
-        time=clock.now(),
-        started=clock.now(),
-        listening=str(listener.address),
-        recovery=str(vault.recovery),
+def _heart(
+    home: Home,
+    vault: Vault,
+    answer: Answer,
+    listening: Address,
+    coordinator: Coordinator,
+    clock: Clock,
+    chance: Chance,
+    offload: Offload,
+) -> Heart:
+    return Heart(
+        home=home,
+        key=home.key(),
+        stock=vault,
+        coordinator=coordinator,
+        clock=clock,
+        chance=chance,
+        offload=offload,
+        addresses=_Whereabouts(listening, offload).addresses,
+        learn=answer.learn,
+        obey=lambda wishes: _obey(vault, wishes),
+        status=Status(
+            state="running",
+            time=clock.now(),
+            started=clock.now(),
+            listening=str(listening),
+            recovery=str(vault.recovery),
+        ),
     )
 
 
