@@ -132,9 +132,10 @@ def commit(
     check_preconditions(current, if_absent=upload.if_absent, if_version=upload.if_version)
     if current is not None:
         store.trash_version(connection, current, now)
-    version = _version(
-        upload, request, version_id, store.next_sequence(connection, bucket.id, upload.key), now
-    )
+        sequence = current.sequence + 1
+    else:
+        sequence = store.next_sequence(connection, bucket.id, upload.key)
+    version = _version(upload, request, version_id, sequence, now)
     store.add_version(connection, version)
     store.add_usage(connection, version, now, sign=1)
     store_uploads.mark_committed(connection, upload, version_id, now)

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from holdfast.files import placed
 from holdfast.files.places import Holder
 from holdfast.protocol.nouns import ChunkHealth, ShardPlace
@@ -53,35 +56,40 @@ def chunk_health(
 
 def fewest_live(
     placements: Sequence[tuple[int, bytes, int]],
-    reported: Collection[tuple[int, int, int]],
+    suspects: Collection[tuple[int, int, int]],
     holder_of: HolderOf,
     n: int,
 ) -> int:
     """The least number of live shards of any of the chunks (number, placement, shard length); n if none.
 
     The same count as `chunk_health`, made for versions of very many chunks: each node is asked about once.
+    All placements are of n shards, the chunks in the order of their numbers.
     """
-    online: dict[int, bool] = {placed.NOT_STORED: False}
-    suspects: dict[int, set[tuple[int, int]]] = {}
-    for number, index, alias in reported:
-        suspects.setdefault(number, set()).add((index, alias))
-    fewest = n
-    for number, placement, _ in placements:
-        aliases = placed.unpack(placement)
-        live = 0
-        wrong = suspects.get(number, ())
-        for index, alias in enumerate(aliases):
-            if alias not in online:
-                holder = holder_of(alias)
-                online[alias] = holder is not None and holder.online
-            live += online[alias] and (index, alias) not in wrong
-        fewest = min(fewest, live)
-    return fewest
+    if not placements:
+        return n
+    table = _table(placements, n)
+    known, place = np.unique(table, return_inverse=True)
+    live = np.array([_is_online(holder_of(int(alias))) if alias else False for alias in known])
+    alive = live[place.reshape(table.shape)]
+    rows = {number: row for row, (number, _, _) in enumerate(placements)} if suspects else {}
+    for number, index, alias in suspects:
+        row = rows.get(number)
+        if row is not None and index < n and table[row, index] == alias:
+            alive[row, index] = False
+    return int(alive.sum(axis=1).min())
 
 
-def stored_bytes(placements: Sequence[tuple[int, bytes, int]]) -> int:
+def stored_bytes(placements: Sequence[tuple[int, bytes, int]], n: int) -> int:
     """Bytes that the shards take on all nodes together."""
-    return sum(
-        length * sum(alias != placed.NOT_STORED for alias in placed.unpack(placement))
-        for _, placement, length in placements
-    )
+    if not placements:
+        return 0
+    lengths = np.array([length for _, _, length in placements], np.int64)
+    return int(lengths @ (_table(placements, n) != placed.NOT_STORED).sum(axis=1))
+
+
+def _table(placements: Sequence[tuple[int, bytes, int]], n: int) -> npt.NDArray[np.uint32]:
+    return np.frombuffer(b"".join([packed for _, packed, _ in placements]), "<u4").reshape(-1, n)
+
+
+def _is_online(holder: Holder | None) -> bool:
+    return holder is not None and holder.online

@@ -123,7 +123,7 @@ class ObjectOperations:
                 for c in shown
             ],
             chunks_after=looked.chunks[limit].number if len(looked.chunks) > limit > 0 else None,
-            stored_bytes=health.stored_bytes(looked.placements),
+            stored_bytes=health.stored_bytes(looked.placements, version.n),
         )
 
     async def remove(self, tenant: str, request: ObjectRemove) -> VersionInfo:

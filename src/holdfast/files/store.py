@@ -265,6 +265,7 @@ def unpack_metadata(packed: bytes) -> dict[str, str]:
 # --- buckets ---------------------------------------------------------------------------------------------
 
 _BUCKET_BY_NAME = select(buckets).where(buckets.c.name == bindparam("name"))
+_BUCKET_BY_ID = select(buckets).where(buckets.c.id == bindparam("id"))
 
 
 def bucket_named(connection: Connection, name: str) -> Bucket | None:
@@ -275,7 +276,7 @@ def bucket_named(connection: Connection, name: str) -> Bucket | None:
 
 def bucket_by_id(connection: Connection, bucket_id: int) -> Bucket | None:
     """The bucket of this number."""
-    row = connection.execute(select(buckets).where(buckets.c.id == bucket_id)).first()
+    row = connection.execute(_BUCKET_BY_ID, {"id": bucket_id}).first()
     return None if row is None else Bucket(*row)
 
 
@@ -339,6 +340,11 @@ _PAGE_WITH_END = _PAGE.where(versions.c.key < bindparam("end"))
 _LAST_SEQUENCE = select(func.max(versions.c.sequence)).where(
     versions.c.bucket_id == bindparam("bucket_id"), versions.c.key == bindparam("key")
 )
+_TRASH = (
+    update(versions)
+    .where(versions.c.id == bindparam("of_version"))
+    .values(state="trashed", trashed_at=bindparam("now"))
+)
 _ADD_VERSION = insert(versions)
 _ADD_USAGE = insert(usage)
 
@@ -381,9 +387,7 @@ def add_version(connection: Connection, version: Version) -> None:
 
 def trash_version(connection: Connection, version: Version, now: int) -> None:
     """Takes the current version out of sight; it is kept until the trash period is over."""
-    connection.execute(
-        update(versions).where(versions.c.id == version.id).values(state="trashed", trashed_at=now)
-    )
+    connection.execute(_TRASH, {"of_version": version.id, "now": now})
     add_usage(connection, version, now, sign=-1)
 
 

@@ -104,6 +104,11 @@ _RANGE = (
     .order_by(chunks.c.number)
     .limit(bindparam("rows"))
 )
+_PLAIN_SUMS = (
+    select(chunks.c.number, chunks.c.plain_length, chunks.c.checksum)
+    .where(chunks.c.stream == bindparam("stream"))
+    .order_by(chunks.c.number)
+)
 _SWAP = (
     update(chunks)
     .where(
@@ -159,11 +164,7 @@ def chunk_ids(connection: Connection, stream: int, first: int, limit: int) -> li
 
 def plain_sums(connection: Connection, stream: int) -> list[PlainSum]:
     """Length and checksum of every chunk of a stream, in order."""
-    rows = connection.execute(
-        select(chunks.c.number, chunks.c.plain_length, chunks.c.checksum)
-        .where(chunks.c.stream == stream)
-        .order_by(chunks.c.number)
-    )
+    rows = connection.execute(_PLAIN_SUMS, {"stream": stream})
     return [PlainSum(number, length, unsigned(checksum)) for number, length, checksum in rows]
 
 

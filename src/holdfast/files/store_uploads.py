@@ -55,6 +55,11 @@ _TOUCH = (
     .where(uploads.c.stream == bindparam("of_stream"))
     .values(last_active=bindparam("now"), chunks_changed=uploads.c.chunks_changed + bindparam("changed"))
 )
+_COMMIT = (
+    update(uploads)
+    .where(uploads.c.stream == bindparam("of_stream"))
+    .values(state="committed", version_id=bindparam("new_version"), last_active=bindparam("now"))
+)
 _ADD = insert(uploads)
 
 
@@ -78,11 +83,7 @@ def touch(connection: Connection, upload: Upload, now: int, *, changed: bool) ->
 
 def mark_committed(connection: Connection, upload: Upload, version_id: str, now: int) -> None:
     """The upload became a version; its stream is the version's from now on."""
-    connection.execute(
-        update(uploads)
-        .where(uploads.c.stream == upload.stream)
-        .values(state="committed", version_id=version_id, last_active=now)
-    )
+    connection.execute(_COMMIT, {"of_stream": upload.stream, "new_version": version_id, "now": now})
 
 
 def abandon(connection: Connection, upload: Upload, now: int) -> None:

@@ -71,11 +71,9 @@ def begin(connection: Connection, tenant: str, bucket_id: int, beginning: Beginn
     if bucket.id != bucket_id:
         raise Trouble("database.busy", "The bucket was made anew meanwhile.", advice="Try again.")
     # Judged again at commit; here it saves sending an object that cannot be committed.
-    committing.check_preconditions(
-        store.current_version(connection, bucket.id, beginning.key),
-        if_absent=request.if_absent,
-        if_version=request.if_version,
-    )
+    if request.if_absent or request.if_version is not None:
+        current = store.current_version(connection, bucket.id, beginning.key)
+        committing.check_preconditions(current, if_absent=request.if_absent, if_version=request.if_version)
     store_uploads.add_upload(
         connection,
         Upload(

@@ -10,6 +10,7 @@ with the fewest shards to spare go first.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -86,7 +87,9 @@ def plan_repair(
     page: Sequence[ChunkState], holder_of: Callable[[int], Holder | None], rules: RepairRules, now: int
 ) -> RepairPlan:
     """What the chunks of a page need."""
-    found = [repair for chunk in page if (repair := _look(chunk, holder_of, rules, now)) is not None]
+    # Chunks of a page share their nodes: each is asked about once, and so is seen alike by all.
+    asked = functools.cache(holder_of)
+    found = [repair for chunk in page if (repair := _look(chunk, asked, rules, now)) is not None]
     return RepairPlan(tuple(sorted(found, key=lambda repair: (repair.spare, repair.chunk.position))))
 
 
