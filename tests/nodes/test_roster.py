@@ -109,6 +109,16 @@ async def test_of_many_nodes_with_one_invitation_one_gets_in(
     assert fleet.count().known == 1
 
 
+async def test_a_node_that_registers_many_times_at_once_is_one_node(
+    roster: Roster, fleet: Fleet, clock: Clock
+) -> None:
+    machine = Machine(1, clock)
+    tokens = [(await roster.invite(PROVIDER)).token for _ in range(4)]
+    await asyncio.gather(*(roster.register(machine.registration(token)) for token in (*tokens, *tokens)))
+    assert len((await roster.page()).nodes) == 1
+    assert fleet.count().known == 1
+
+
 async def test_nodes_that_register_at_once_get_aliases_of_their_own(
     roster: Roster, fleet: Fleet, clock: Clock
 ) -> None:

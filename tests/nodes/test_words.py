@@ -142,6 +142,11 @@ def test_an_invitation_is_read_as_it_was_written_in_any_case(secret: bytes, issu
         assert not read.made_by(bytes(32) if any(issuer) else b"x" * 32)
 
 
+def test_the_text_of_an_invitation_is_frozen() -> None:
+    text = "hf1-aaaqeayeaudaocajbifqydiob4ibceqtmtah2y24zkvanot6"
+    assert write_invitation(bytes(range(20)), b"i" * 32) == text
+
+
 @given(st.text())
 def test_any_other_text_is_no_invitation(text: str) -> None:
     with pytest.raises(Refusal) as refused:
@@ -150,13 +155,6 @@ def test_any_other_text_is_no_invitation(text: str) -> None:
 
 
 # --- grants ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def clock_alone(time: Time) -> Clock:
-    from holdfast.world.simulated.clock import SimulatedClock
-
-    return SimulatedClock(time)
 
 
 def test_a_node_believes_the_grants_of_the_issuer_it_was_told_of(issuer: Issuer, clock: Clock) -> None:
