@@ -255,6 +255,8 @@ class _NodeWire(Wire):
                 if len(self.asked) == 1 or self.starved:
                     self.starved = False
                     self._listener.ask(self)
+                if self.asked and self.asked[-1] is event:
+                    self.session.defer(event.stream)
             case Requested(stream):
                 self._arriving.pop(stream)
                 self._start(event)

@@ -37,7 +37,10 @@ _MAGIC = b"HF"
 
 
 class Kind(enum.IntEnum):
-    """What a frame is; each side's table in `session` says where which may stand."""
+    """What a frame is; the tables in `states` say which may come when."""
+
+    # Enum's own hash is a Python function, and the tables are looked into for every frame.
+    __hash__ = int.__hash__
 
     HELLO = 1
     PROOF = 2

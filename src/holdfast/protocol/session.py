@@ -8,8 +8,9 @@ but for the few kilobytes that arrive in one read with a header.
 Flow of bodies. A requester says how many bytes of reply body it has room for, and that is all the credit a
 reply ever needs. A request's body flows in two steps: up to `eager` bytes per connection may be under way
 unasked; the rest follows when the node admits the body whole (WINDOW), which it does when it has the memory.
-Admission, and the end of a stream, give its eager bytes back. So a node's memory is bounded by what it
-admitted plus `eager` per connection, and no body can wait for another one that waits for it.
+Admission, and the reply, give a stream's eager bytes back. So a node's memory is bounded by what it admitted
+plus `eager` per connection. A body that is admitted and surely fits the eager bytes is not told so, to save
+the frame; as soon as another one has to wait, it is: no body ever waits for one that waits for it.
 
 Whoever breaks the protocol meets Refusal("request.invalid"), and the connection ends.
 """
@@ -50,6 +51,7 @@ from holdfast.protocol.states import (
     Requested,
     State,
 )
+from holdfast.protocol.streams import EMPTY, Sending, Stream
 from holdfast.world.errors import Refusal
 
 SCRATCH_BYTES: Final = 64 << 10
@@ -57,55 +59,6 @@ HEADER_READ_BYTES: Final = 2048
 """How much is read at once where a body's next header is due: what comes with it must be copied."""
 STREAM_MAX: Final = (1 << 32) - 1
 ROOM_MAX: Final = (1 << 32) - 1
-
-
-EMPTY: Final = memoryview(b"")
-
-
-class _Sending:
-    """A body on its way out."""
-
-    __slots__ = ("admitted", "eager_used", "left", "offset", "parts", "stream", "total")
-
-    def __init__(self, stream: int, body: Sequence[Buffer], total: int, *, admitted: bool) -> None:
-        self.stream = stream
-        self.parts = deque(memoryview(part).cast("B") for part in body if len(part))
-        self.total = total
-        self.left = total
-        self.offset = 0
-        self.admitted = admitted
-        self.eager_used = 0
-
-    def cut(self, size: int, out: list[Buffer]) -> None:
-        """Appends the next `size` bytes to `out`, by reference."""
-        self.offset += size
-        self.left -= size
-        while size:
-            part = self.parts[0]
-            if len(part) <= size:
-                out.append(self.parts.popleft())
-                size -= len(part)
-            else:
-                out.append(part[:size])
-                self.parts[0] = part[size:]
-                size = 0
-
-
-class _Stream:
-    """One request and its reply, from either side."""
-
-    __slots__ = ("admitted", "body", "into", "length", "message", "phase", "received", "room", "sending")
-
-    def __init__(self, phase: Phase, room: int, into: memoryview | None = None) -> None:
-        self.phase = phase
-        self.room = room
-        self.into = into
-        self.message: Buffer = b""
-        self.body = EMPTY
-        self.length = 0
-        self.received = 0
-        self.admitted = False
-        self.sending: _Sending | None = None
 
 
 class Session:
@@ -126,20 +79,23 @@ class Session:
         self._hello = b""
         self._transcript = b""
         self._other = b""
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Stream] = {}
         self._latest = 0
         self._eager_left = 0
+        # Node: bytes admitted without a WINDOW, because they fit what may come unasked; and who still waits.
+        self._quiet = 0
+        self._deferred: dict[int, None] = {}
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
         self._start = 0
         self._end = 0
         self._target: memoryview | None = None
-        self._target_of: tuple[frames.Header, _Stream | bytearray] | None = None
+        self._target_of: tuple[frames.Header, Stream | bytearray] | None = None
         self._sink_left = 0
         self._in_body = False
         self._events: list[Event] = []
         self._control: list[Buffer] = []
-        self._ready: deque[_Sending] = deque()
-        self._blocked: deque[_Sending] = deque()
+        self._ready: deque[Sending] = deque()
+        self._blocked: deque[Sending] = deque()
 
     @classmethod
     def client(cls, *, key: SigningKey, nonce: bytes, node_id: bytes, bodies: Bodies) -> Session:
@@ -204,14 +160,14 @@ class Session:
         if into is not None:
             room = len(into)
         self._latest = number = self._latest + 1
-        stream = self._streams[number] = _Stream(Phase.WAITING, room, into)
+        stream = self._streams[number] = Stream(Phase.WAITING, room, into)
         self._control += (
             pack_header(Kind.REQUEST, 4 + len(message), number, total)
             + min(room, ROOM_MAX).to_bytes(4, "big"),
             message,
         )
         if total:
-            stream.sending = _Sending(number, body, total, admitted=False)
+            stream.sending = Sending(number, body, total, admitted=False)
             self._ready.append(stream.sending)
         return number
 
@@ -230,11 +186,24 @@ class Session:
         if not stream.admitted:
             stream.admitted = True
             self._eager_left += stream.received
+            self._deferred.pop(number, None)
             if stream.received < stream.length:
-                self._control.append(pack_header(Kind.WINDOW, 0, number, stream.length))
+                self._open_window(number, stream)
             elif not self._filling(stream):
                 return self._requested(number, stream)
         return None
+
+    def defer(self, number: int) -> None:
+        """Node: there is no memory for this body yet; `admit` follows later."""
+        stream = self._streams.get(number)
+        if stream is None or stream.admitted:
+            return
+        self._deferred[number] = None
+        # What waits may use up the eager bytes that others were left to arrive with.
+        for other_number, other in self._streams.items():
+            if other.quiet:
+                self._forget_quiet(other)
+                self._control.append(pack_header(Kind.WINDOW, 0, other_number, other.length))
 
     def reply(self, number: int, message: bytes, body: Sequence[Buffer] = ()) -> bool:
         """Node: answers; False if nobody waits for it any more. The number comes up in `finished` when sent.
@@ -248,11 +217,12 @@ class Session:
         total = sum(map(len, body))
         assert total <= stream.room, "the requester said how much it has room for"
         assert 0 < len(message) <= FRAME_BYTES_MAX, "a message fits a frame"
+        self._deferred.pop(number, None)
         self._drop_body(stream)
         self._control += (pack_header(Kind.REPLY, len(message), number, total), message)
         if total:
             stream.phase = Phase.REPLYING
-            stream.sending = _Sending(number, body, total, admitted=True)
+            stream.sending = Sending(number, body, total, admitted=True)
             self._ready.append(stream.sending)
         else:
             del self._streams[number]
@@ -366,7 +336,7 @@ class Session:
             else:
                 return
 
-    def _check(self, header: frames.Header) -> _Stream | None:
+    def _check(self, header: frames.Header) -> Stream | None:
         """Holds a frame against the tables; None for one of no stream, or of a stream that is over."""
         kind = header.kind
         if kind not in RECEIVES[self.state]:
@@ -381,7 +351,7 @@ class Session:
             raise broken(f"A {kind.name} may not come now ({stream.phase.value}).")
         return stream
 
-    def _take_piece(self, header: frames.Header, stream: _Stream | None, have: memoryview) -> None:
+    def _take_piece(self, header: frames.Header, stream: Stream | None, have: memoryview) -> None:
         """A BODY frame of which `have` has arrived already."""
         self._in_body = True
         rest = header.length - len(have)
@@ -416,38 +386,38 @@ class Session:
             elif place.admitted:
                 self._events.append(self._requested(header.stream, place))
 
-    def _take_frame(self, header: frames.Header, stream: _Stream | None, payload: Buffer) -> None:
+    def _take_frame(self, header: frames.Header, stream: Stream | None, payload: Buffer) -> None:
         self._in_body = False
         self.state = RECEIVES[self.state][header.kind]
         self._takers[header.kind](self, header, stream, payload)
 
-    def _take_hello(self, _header: frames.Header, _stream: _Stream | None, payload: Buffer) -> None:
+    def _take_hello(self, _header: frames.Header, _stream: Stream | None, payload: Buffer) -> None:
         if self._client:
             self._take_node_hello(bytes(payload))
         else:
             self._take_client_hello(bytes(payload))
 
-    def _take_proof(self, _header: frames.Header, _stream: _Stream | None, payload: Buffer) -> None:
+    def _take_proof(self, _header: frames.Header, _stream: Stream | None, payload: Buffer) -> None:
         verify(self._other, frames.CLIENT_PROOF_DOMAIN, self._transcript, bytes(payload))
         self._events.append(Opened(self._other))
 
-    def _take_window(self, _header: frames.Header, stream: _Stream | None, _payload: Buffer) -> None:
+    def _take_window(self, _header: frames.Header, stream: Stream | None, _payload: Buffer) -> None:
         if stream is not None and stream.sending is not None and not stream.sending.admitted:
             stream.sending.admitted = True
             self._give_eager_back(stream.sending)
 
-    def _take_cancel(self, header: frames.Header, stream: _Stream | None, _payload: Buffer) -> None:
+    def _take_cancel(self, header: frames.Header, stream: Stream | None, _payload: Buffer) -> None:
         if stream is not None:
             self._end_stream(header.stream, stream)
             self._events.append(Cancelled(header.stream))
 
-    def _take_ping(self, _header: frames.Header, _stream: _Stream | None, _payload: Buffer) -> None:
+    def _take_ping(self, _header: frames.Header, _stream: Stream | None, _payload: Buffer) -> None:
         self._control.append(pack_header(Kind.PONG, 0))
 
-    def _take_pong(self, _header: frames.Header, _stream: _Stream | None, _payload: Buffer) -> None:
+    def _take_pong(self, _header: frames.Header, _stream: Stream | None, _payload: Buffer) -> None:
         self._events.append(Ponged())
 
-    def _take_goaway(self, _header: frames.Header, _stream: _Stream | None, payload: Buffer) -> None:
+    def _take_goaway(self, _header: frames.Header, _stream: Stream | None, payload: Buffer) -> None:
         farewell = frames.decode(payload, frames.Farewell)
         if farewell.code or self.state is State.CLOSED:
             self.close()
@@ -474,7 +444,7 @@ class Session:
         self._control.append(frames.frame(Kind.PROOF, proof))
         self._events.append(Opened(hello.node_id))
 
-    def _take_request(self, header: frames.Header, _stream: _Stream | None, payload: Buffer) -> None:
+    def _take_request(self, header: frames.Header, _stream: Stream | None, payload: Buffer) -> None:
         number = header.stream
         if number <= self._latest:
             raise broken("A stream's number was used twice.")
@@ -482,14 +452,14 @@ class Session:
             raise broken("More requests, or a longer body, than this node takes.")
         self._latest = number
         view = memoryview(payload)
-        stream = self._streams[number] = _Stream(Phase.TAKING, int.from_bytes(view[:4], "big"))
+        stream = self._streams[number] = Stream(Phase.TAKING, int.from_bytes(view[:4], "big"))
         stream.message = view[4:]
         stream.length = header.extra
         if header.extra:
             stream.body = self._bodies.take(header.extra)
         self._events.append(Asked(number, header.extra))
 
-    def _take_reply(self, header: frames.Header, stream: _Stream | None, payload: Buffer) -> None:
+    def _take_reply(self, header: frames.Header, stream: Stream | None, payload: Buffer) -> None:
         if stream is None:
             return
         if header.extra > stream.room:
@@ -505,22 +475,22 @@ class Session:
         else:
             stream.body = self._bodies.take(header.extra)
 
-    def _requested(self, number: int, stream: _Stream) -> Requested:
+    def _requested(self, number: int, stream: Stream) -> Requested:
         stream.phase = Phase.HANDLING
         body, stream.body = stream.body, EMPTY
         return Requested(number, stream.message, body, stream.room)
 
-    def _replied(self, number: int, stream: _Stream) -> None:
+    def _replied(self, number: int, stream: Stream) -> None:
         del self._streams[number]
         self._events.append(Replied(number, stream.message, stream.body))
 
-    def _give_eager_back(self, sending: _Sending) -> None:
+    def _give_eager_back(self, sending: Sending) -> None:
         self._eager_left += sending.eager_used
         sending.eager_used = 0
         self._ready += self._blocked
         self._blocked.clear()
 
-    def _stop_sending(self, stream: _Stream) -> None:
+    def _stop_sending(self, stream: Stream) -> None:
         sending, stream.sending = stream.sending, None
         if sending is None:
             return
@@ -530,18 +500,33 @@ class Session:
         if self._client:
             self._give_eager_back(sending)
 
-    def _filling(self, stream: _Stream) -> bool:
+    def _open_window(self, number: int, stream: Stream) -> None:
+        """Lets the rest of a body come: without a word where the eager bytes are surely enough for it."""
+        if not self._deferred and self._quiet + stream.length <= self.limits.eager:
+            stream.quiet = True
+            self._quiet += stream.length
+        else:
+            self._control.append(pack_header(Kind.WINDOW, 0, number, stream.length))
+
+    def _forget_quiet(self, stream: Stream) -> None:
+        if stream.quiet:
+            stream.quiet = False
+            self._quiet -= stream.length
+
+    def _filling(self, stream: Stream) -> bool:
         """Whether the frame that is just arriving is a piece of this stream's body."""
         return self._target_of is not None and self._target_of[1] is stream
 
-    def _end_stream(self, number: int, stream: _Stream) -> None:
+    def _end_stream(self, number: int, stream: Stream) -> None:
         """Forgets a stream, whatever its phase."""
         del self._streams[number]
+        self._deferred.pop(number, None)
         self._stop_sending(stream)
         self._drop_body(stream)
 
-    def _drop_body(self, stream: _Stream) -> None:
+    def _drop_body(self, stream: Stream) -> None:
         """Gives back the memory of an unfinished body; what still comes of it is thrown away."""
+        self._forget_quiet(stream)
         if self._filling(stream):
             self._sink_left = len(self._target or b"")
             self._target = self._target_of = None
@@ -554,7 +539,7 @@ class Session:
             self._bodies.give(stream.body)
         stream.body = EMPTY
 
-    _takers: ClassVar[dict[Kind, Callable[[Session, frames.Header, _Stream | None, Buffer], None]]] = {
+    _takers: ClassVar[dict[Kind, Callable[[Session, frames.Header, Stream | None, Buffer], None]]] = {
         Kind.HELLO: _take_hello,
         Kind.PROOF: _take_proof,
         Kind.REQUEST: _take_request,

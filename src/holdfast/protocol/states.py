@@ -19,6 +19,9 @@ Buffer = bytes | bytearray | memoryview
 class State(enum.Enum):
     """Where the connection stands."""
 
+    # Enum's own hash is a Python function, and the tables are looked into for every frame.
+    __hash__ = object.__hash__
+
     CLIENT_NEW = "client: nothing said yet"
     CLIENT_GREETING = "client: hello sent"
     CLIENT_OPEN = "client: proven"
@@ -31,6 +34,8 @@ class State(enum.Enum):
 
 class Phase(enum.Enum):
     """Where one stream stands."""
+
+    __hash__ = object.__hash__
 
     WAITING = "client: no reply yet"
     FETCHING = "client: receiving the reply's body"
