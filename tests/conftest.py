@@ -80,7 +80,7 @@ def postgresql_server() -> str:
     if not server:
         pytest.fail(
             f"{SERVER} names no PostgreSQL server. `make test` starts one; by hand:\n"
-            f'  export {SERVER}="$(scripts/postgresql start /tmp/holdfast-postgresql --no-fsync)"\n'
+            f'  export {SERVER}="$(scripts/postgresql start /tmp/holdfast-postgresql --fast)"\n'
             f"Or set {WITHOUT}=1 to leave these tests out.",
             pytrace=False,
         )

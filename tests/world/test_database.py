@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -256,6 +258,33 @@ async def test_sqlite_held_by_another_program_is_busy(tmp_path: Path) -> None:
         other.execute("ROLLBACK")
     await database.transact(add, 1)
     await database.close()
+
+
+@pytest.mark.slow
+def test_sqlite_keeps_what_it_acknowledged_when_its_program_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from tests.world.test_database import SqliteDatabase, add, make_tables\n"
+        "async def main():\n"
+        "    database = SqliteDatabase(sys.argv[1])\n"
+        "    await database.transact(make_tables)\n"
+        "    async def write(first):\n"
+        "        for number in range(first, 1 << 30, 16):\n"
+        "            print(await database.transact(add, number), flush=True)\n"
+        "    await asyncio.gather(*(write(first) for first in range(16)))\n"
+        "asyncio.run(main())\n"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", program, tmp_path / "test.db"], stdout=subprocess.PIPE)
+    assert writer.stdout is not None
+    acknowledged = [int(writer.stdout.readline()) for _ in range(2000)]
+    writer.kill()
+    acknowledged += [int(line) for line in writer.stdout.read().split(b"\n")[:-1]]
+    writer.wait()
+    writer.stdout.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "test.db")) as after:
+        kept = {number for (number,) in after.execute("SELECT id FROM test_harbours")}
+        assert after.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert set(acknowledged) <= kept
 
 
 @pytest.mark.parametrize(
