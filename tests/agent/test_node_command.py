@@ -189,4 +189,6 @@ async def test_doctor_without_a_node_makes_none(holdfast, folder):
 def test_every_command_has_help_with_examples(command):
     result = CliRunner().invoke(node, [*command, "--help"])
     assert result.exit_code == 0
-    assert "Examples:" in result.output
+    examples = result.output.partition("  Examples:\n")[2].partition("\n\n")[0].splitlines()
+    assert examples, "examples stand on lines of their own"
+    assert examples[0].startswith("    holdfast node")

@@ -49,7 +49,7 @@ class Size(click.ParamType[int]):
 
 @click.group()
 def node() -> None:
-    r"""Run a node on this machine: it stores shards for others within the space you allocate.
+    """Run a node on this machine: it stores shards for others within the space you allocate.
 
     \b
     Examples:
@@ -83,12 +83,12 @@ def init(
     advertise: tuple[str, ...],
     folder: Path,
 ) -> None:
-    r"""Make this node's key and register it. Safe to run again: it goes on where it stopped.
+    """Make this node's key and register it. Safe to run again: it goes on where it stopped.
 
     \b
     Examples:
       holdfast node init --endpoint https://coordinator.example --token hf1-...
-      holdfast node init --endpoint https://coordinator.example --token hf1-... \
+      holdfast node init --endpoint https://coordinator.example --token hf1-... \\
           --zone attic --listen tls://0.0.0.0:7420 --advertise tls://home.example:7420
     """
     import msgspec
@@ -160,7 +160,7 @@ async def _registered(home: Home, before: Settings | None, settings: Settings) -
 @click.option("--space", type=Size(), required=True, help="How much to offer, for instance 100GB or 1.5TiB.")
 @home_option
 def allocate(space: int, folder: Path) -> None:
-    r"""Set how much space the node may use, all told. A running node takes it up at once.
+    """Set how much space the node may use, all told. A running node takes it up at once.
 
     1 GB of the disk stays free whatever you allocate. Less than what is used now is refused.
 
@@ -202,7 +202,7 @@ def allocate(space: int, folder: Path) -> None:
 @node.command()
 @home_option
 def run(folder: Path) -> None:
-    r"""Serve shards until stopped (Ctrl-C or SIGTERM). SIGHUP reads the settings again.
+    """Serve shards until stopped (Ctrl-C or SIGTERM). SIGHUP reads the settings again.
 
     \b
     Examples:
@@ -218,7 +218,7 @@ def run(folder: Path) -> None:
 @json_option
 @home_option
 def status(folder: Path, as_json: bool) -> None:
-    r"""Show how the node fares, running or not.
+    """Show how the node fares, running or not.
 
     \b
     Examples:
@@ -275,7 +275,7 @@ def _status_lines(facts: dict[str, Any], last: Status | None) -> list[tuple[str,
 @json_option
 @home_option
 def doctor(folder: Path, as_json: bool) -> None:
-    r"""Look for what is wrong with the node, and say what to do. Exits 1 if something is bad.
+    """Look for what is wrong with the node, and say what to do. Exits 1 if something is bad.
 
     \b
     Examples:
