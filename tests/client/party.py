@@ -36,7 +36,6 @@ from holdfast.protocol.receipts import check_receipt
 from holdfast.protocol.signing import SigningKey
 from holdfast.world.errors import Refusal
 from holdfast.world.network import parse_address
-from holdfast.world.simulated.world import World
 
 HOUR = 3600 * 1_000_000
 KEY = TenantKey(b"k" * 32)
@@ -55,8 +54,10 @@ class Node:
 
     @property
     def address(self) -> NodeAddress:
-        port = self.listener.address.port
-        return NodeAddress(node_id=self.key.public, addresses=[f"tls://{self.name}:{port}"])
+        # A simulated machine is named by its name, a real one by where it listens.
+        there = self.listener.address
+        host = there.host if there.loopback else self.name
+        return NodeAddress(node_id=self.key.public, addresses=[str(there._replace(host=host))])
 
 
 @dataclass
@@ -73,7 +74,9 @@ class Stored:
 class Party:
     """The coordinator, as the Control seam, and its nodes."""
 
-    def __init__(self, world: World, rule: Redundancy, ack_at: int, chunk_size: int) -> None:
+    door = "tls://{name}:0"
+
+    def __init__(self, world: Any, rule: Redundancy, ack_at: int, chunk_size: int) -> None:
         self.world = world
         self.rule, self.ack_at, self.chunk_size = rule, ack_at, chunk_size
         self.clock = world.clock
@@ -108,7 +111,7 @@ class Party:
             return ordered if ordered is not None else await answer(incoming)
 
         listener = await serve(
-            machine.network, parse_address(f"tls://{name}:0"), node_key=key, handler=handle,
+            machine.network, parse_address(self.door.format(name=name)), node_key=key, handler=handle,
             clock=machine.clock, chance=machine.chance,
         )  # fmt: skip
         self.nodes[key.public] = Node(name, key, vault, listener)

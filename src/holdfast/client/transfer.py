@@ -21,6 +21,9 @@ from holdfast.client.version import Version
 from holdfast.protocol.nouns import VersionInfo
 from holdfast.world.errors import Refusal
 
+RESUMED_BYTES_MIN = 8 << 20
+"""Smaller objects are not worth a journal entry: they are sent again as a whole."""
+
 
 @dataclass(frozen=True, slots=True)
 class Transfers:
@@ -29,6 +32,7 @@ class Transfers:
     gear: Gear
     journal: Journal | None
     identity: str
+    resumed_bytes_min: int = RESUMED_BYTES_MIN
 
     async def put(self, source: ByteSource, wish: Wish, progress: ProgressCallback | None) -> VersionInfo:
         """Stores what the source gives; an upload of the same unchanged file goes on where it stopped."""
@@ -51,7 +55,7 @@ class Transfers:
         """Writes a version to a file; an earlier attempt at the same version and file is gone on with."""
         info = version.info
         entry = None
-        if self.journal is not None:
+        if self.journal is not None and version.size >= self.resumed_bytes_min:
             entry = self.journal.hold("get", self.identity, info.bucket, info.key, path)
         earlier = entry.read() if entry is not None else None
         # Without an entry of our own another process may be writing the same part: take another name.
@@ -75,6 +79,8 @@ class Transfers:
 
     def _upload_entry(self, source: ByteSource, wish: Wish) -> JournalEntry | None:
         if self.journal is None or not isinstance(source, FileSource):
+            return None
+        if source.size is None or source.size < self.resumed_bytes_min:
             return None
         conditions = (wish.storage_class, wish.if_absent, wish.if_version, wish.chunk_size)
         file = (source.path.resolve(), source.size, source.modified_ns)
