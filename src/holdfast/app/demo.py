@@ -25,7 +25,7 @@ from holdfast.world.errors import Failure, Refusal
 BUCKET = "demo"
 INPUT_BYTES = 200 * 10**6
 FILE_BYTES_MIN = 1
-FOLDERS = ("/usr/lib/python3", "/usr/lib/x86_64-linux-gnu", "/usr/lib", "/usr/share", "/usr/bin")
+FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib", "/usr/share", "/usr/bin")
 AT_ONCE = 12
 FLIPS = 400
 """Bytes overwritten in the damaged vault, spread over all of it."""
@@ -120,7 +120,7 @@ class Demo:
         """Starts dead nodes again, the longest dead first."""
         back, self.dead = self.dead[:count], self.dead[count:]
         for node in back:
-            await node.child.start()
+            await self._cloud.start_node(node)
         await self._cloud.until_heard(back)
         return back
 

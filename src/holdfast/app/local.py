@@ -61,6 +61,8 @@ class LocalNode:
     folder: Path
     child: Child
     node_id: bytes
+    started: int = 0
+    """When its process was last started; microseconds since the epoch."""
 
 
 class LocalCloud:
@@ -101,9 +103,14 @@ class LocalCloud:
         tell(f"coordinator and gateway answer at {self.profile.endpoint}")
         await self._register(tokens, tell)
         for node in self.nodes:
-            await node.child.start()
+            await self.start_node(node)
         await self.until_heard(self.nodes)
         tell(f"{len(self.nodes)} nodes are online")
+
+    async def start_node(self, node: LocalNode) -> None:
+        """Starts the process of one node; `until_heard` tells when it serves."""
+        node.started = self._clock.now()
+        await node.child.start()
 
     async def stop(self) -> None:
         """Stops every process in good order; nodes first, so that their last word is heard."""
@@ -244,7 +251,7 @@ class LocalCloud:
 def _welcomed(node: LocalNode) -> bool:
     """Whether the process that runs the node now has had an answer from the coordinator."""
     status = Home(SystemDisk(node.folder)).status()
-    return status is not None and status.pid == node.child.pid and status.welcomed > 0
+    return status is not None and status.welcomed >= node.started
 
 
 def _registered(folder: Path) -> bool:

@@ -14,7 +14,6 @@ from sqlalchemy import Connection
 from holdfast.app.secrets import load_issuer, load_master
 from holdfast.app.settings import CoordinatorSettings, database_url, load_settings
 from holdfast.chunks.erasure import best_erasure
-from holdfast.client.peers import Peers
 from holdfast.doors.hub.relay import Relay, open_relay
 from holdfast.doors.rest.control import ControlDoor, Handler
 from holdfast.files.mending import Mending
@@ -27,11 +26,11 @@ from holdfast.nodes.grants import Issuer
 from holdfast.nodes.journal import journal_deletions
 from holdfast.nodes.roster import Roster
 from holdfast.protocol import control
-from holdfast.protocol.signing import SEED_BYTES, SigningKey, key_id
+from holdfast.protocol.signing import SigningKey, key_id
 from holdfast.tenants.keys import Keys
 from holdfast.tenants.master import Master
 from holdfast.tenants.people import People
-from holdfast.upkeep.carrier import PeerCarrier
+from holdfast.upkeep.carrier import NodeCarrier
 from holdfast.upkeep.expire import Expire
 from holdfast.upkeep.passes import Loop
 from holdfast.upkeep.plans.expire import ExpireRules
@@ -91,8 +90,7 @@ class Rooms:
             heartbeat_seconds=settings.heartbeat_seconds,
         )
         self.places = FleetPlaces(fleet=self.fleet, classes=self.classes, issuer=self.issuer, chance=chance)
-        self._session = SigningKey(chance.bytes(SEED_BYTES))
-        self._peers = Peers(outside.network, session_key=self._session, clock=clock, chance=chance)
+        self._carrier = NodeCarrier(network=outside.network, clock=clock, chance=chance)
         self.control = ControlDoor({**self._file_handlers(), **self._other_handlers()}, clock)
 
     def _file_handlers(self) -> dict[type[control.Operation], Handler]:
@@ -188,7 +186,7 @@ class Rooms:
         return Repair(
             mending=Mending(database=self._outside.database, journal=journal_deletions, clock=self.clock),
             places=self.places,
-            carrier=PeerCarrier(self._peers, self._session.public, self.clock),
+            carrier=self._carrier,
             erasure=best_erasure(),
             clock=self.clock,
             offload=self._outside.offload,
@@ -206,7 +204,7 @@ class Rooms:
 
     async def close(self) -> None:
         """Finishes what is under way."""
-        await self._peers.close()
+        await self._carrier.close()
         await self.roster.close()
 
 

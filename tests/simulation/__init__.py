@@ -1,0 +1,1 @@
+"""The seeded simulation of a whole cluster: `make sim SEED=n` replays one history."""
