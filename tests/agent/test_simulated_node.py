@@ -136,7 +136,7 @@ def live_through_power_cuts(seed):
 
 
 def test_what_was_acknowledged_outlives_power_cuts():
-    kept = [live_through_power_cuts(seed)[0] for seed in range(8)]
+    kept = [live_through_power_cuts(seed)[0] for seed in range(5)]
     assert any(0 < count < 200 for count in kept), f"no cut came in between: {kept}"
 
 
