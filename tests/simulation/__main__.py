@@ -4,9 +4,9 @@ import argparse
 import logging
 
 import structlog
+from tests.simulation.story import tell
 
 from holdfast.world.simulated.world import simulate
-from tests.simulation.story import tell
 
 
 def main() -> None:

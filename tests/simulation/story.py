@@ -12,9 +12,10 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from tests.simulation.cluster import HEARTBEAT_SECONDS, NODES, Cluster, Node
+
 from holdfast.world.errors import Failure, Refusal, Trouble
 from holdfast.world.simulated.world import World
-from tests.simulation.cluster import HEARTBEAT_SECONDS, NODES, Cluster, Node
 
 BUCKET = "bucket"
 CHUNK = 64 << 10
@@ -206,7 +207,7 @@ class Story:
         await asyncio.sleep(4 * HEARTBEAT_SECONDS)
 
     async def settle(self) -> str:
-        """Reads everything, repairs, reads it again with two healthy nodes gone; the digest of what there is."""
+        """Reads all, repairs, reads again with two healthy nodes gone; the digest of what there is."""
         await self.cluster.session.close()
         self.cluster.session = self.cluster.new_session()
         digest = hashlib.sha256()

@@ -1,9 +1,9 @@
 """Histories of a whole cluster under stacked faults: the law of `story` holds, and a seed replays."""
 
 import pytest
+from tests.simulation.story import tell
 
 from holdfast.world.simulated.world import simulate
-from tests.simulation.story import tell
 
 
 @pytest.mark.parametrize("seed", range(1, 4))

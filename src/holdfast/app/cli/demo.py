@@ -8,7 +8,6 @@ import json
 import shutil
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import click
 
 from holdfast.agent.sizes import size_text
 from holdfast.app.cli.node import Size
+from holdfast.world.clock import SystemClock
 from holdfast.world.errors import Trouble
 
 if TYPE_CHECKING:
@@ -69,18 +69,19 @@ class _Teller:
     """Prints steps with the time since the start, and progress in place on a terminal."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._began = time.perf_counter()
+        self._clock = SystemClock()
+        self._began = self._clock.monotonic()
         self._to_error = quiet
         self._live = sys.stderr.isatty()
         self._shown = 0.0
 
     def step(self, line: str) -> None:
         self._clear()
-        click.echo(f"{time.perf_counter() - self._began:6.1f} s  {line}", err=self._to_error)
+        click.echo(f"{self._clock.monotonic() - self._began:6.1f} s  {line}", err=self._to_error)
 
     def progress(self, what: str, total: int) -> Any:
         def tell(files: int, count: int) -> None:
-            now = time.perf_counter()
+            now = self._clock.monotonic()
             if self._live and now - self._shown > REDRAW_SECONDS:
                 self._shown = now
                 share = 100 * count // max(1, total)
@@ -96,7 +97,6 @@ class _Teller:
 async def _run(cloud: LocalCloud, files: list[Input], teller: _Teller) -> dict[str, Any]:
     from holdfast.app.demo import Demo
     from holdfast.world.chance import SystemChance
-    from holdfast.world.clock import SystemClock
 
     demo = Demo(cloud, SystemClock(), SystemChance())
     try:
