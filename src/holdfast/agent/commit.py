@@ -46,6 +46,8 @@ class GroupCommit:
         self._waiting: deque[_Entry] = deque()
         self._drain: asyncio.Task[None] | None = None
         self._closed = False
+        self.pending_bytes = 0
+        """Length of all records submitted and not yet written, or refused."""
 
     async def submit(self, draft: Draft) -> None:
         """Returns when the draft is durable; raises its failure.
@@ -58,6 +60,7 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         entry = _Entry(draft, loop.create_future())
         self._waiting.append(entry)
+        self.pending_bytes += draft.record_bytes
         if self._drain is None:
             self._drain = loop.create_task(self._run())
         try:
@@ -68,6 +71,8 @@ class GroupCommit:
             else:
                 await _over(entry)
             raise
+        finally:
+            self.pending_bytes -= draft.record_bytes
         if entry.error is not None:
             raise entry.error
         if draft.failure is not None:

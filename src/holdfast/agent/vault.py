@@ -92,6 +92,8 @@ class Vault:
         self._clock = clock
         self._settings = settings
         self._volume_bytes = min(settings.volume_bytes, max(64 << 10, allocated // 128))
+        # What puts leave of the allocation for copies of a compaction, for deletes and contents.
+        self._margin = self._volume_bytes + self._volume_bytes // 8
         self._catalogue: Catalogue = recovered.catalogue
         self._appender = Appender(
             shelf,
@@ -108,7 +110,6 @@ class Vault:
             records_max=settings.group_records,
             bytes_max=min(settings.group_bytes, self._volume_bytes // 2),
         )
-        self._pending = 0
         # Who waits for the one that changes this shard now, if anybody does.
         self._busy: dict[bytes, asyncio.Future[None] | None] = {}
         self._compacting = asyncio.Lock()
@@ -173,7 +174,7 @@ class Vault:
             on_disk = self._disk.free() - self.reserve
         except Trouble:
             return 0
-        return max(0, min(self._room() - self._margin(), on_disk - self._pending))
+        return max(0, min(self._room() - self._margin, on_disk - self._commit.pending_bytes))
 
     @property
     def shard_count(self) -> int:
@@ -212,7 +213,9 @@ class Vault:
         shard_id = _checked(shard_id)
         assert len(root) == ROOT_BYTES, "a root is 32 bytes"
         length = sum(map(len, parts))
-        await self._begin(shard_id)
+        if shard_id in self._busy:
+            await self._turn(shard_id)
+        self._busy[shard_id] = None
         try:
             place = self._catalogue.index.get(shard_id)
             if place is not None:
@@ -229,7 +232,7 @@ class Vault:
             draft = Draft(
                 Kind.PUT, shard_id, self._next_sequence(), self._clock.now(), meta, parts, length, root
             )
-            await self._submit(draft)
+            await self._commit.submit(draft)
             return StoredAt(draft.written, again=False)
         finally:
             self._end(shard_id)
@@ -269,7 +272,9 @@ class Vault:
     async def delete(self, shard_id: bytes) -> None:
         """Forgets a shard, durably; a missing one is fine. A lost shard is settled by it."""
         shard_id = _checked(shard_id)
-        await self._begin(shard_id)
+        if shard_id in self._busy:
+            await self._turn(shard_id)
+        self._busy[shard_id] = None
         try:
             catalogue = self._catalogue
             if (
@@ -280,7 +285,7 @@ class Vault:
                 return
             if self._room() < DELETE_BYTES:
                 await self.compact()
-            await self._submit(Draft(Kind.DELETE, shard_id, self._next_sequence(), self._clock.now()))
+            await self._commit.submit(Draft(Kind.DELETE, shard_id, self._next_sequence(), self._clock.now()))
         finally:
             self._end(shard_id)
 
@@ -330,7 +335,7 @@ class Vault:
                 for header, offset in damaged:
                     place = Place(number, offset, header.meta_length, header.body_length, header.sequence)
                     self._catalogue.lose(header.shard_id, place, "the body does not match its checksum")
-                outcomes = await asyncio.gather(*map(self._submit, drafts), return_exceptions=True)
+                outcomes = await asyncio.gather(*map(self._commit.submit, drafts), return_exceptions=True)
                 for outcome in outcomes:
                     if isinstance(outcome, Failure):
                         return Compaction(number, copied, 0, outcome.code)
@@ -359,15 +364,11 @@ class Vault:
 
     # How writes are ordered and counted.
 
-    def _margin(self) -> int:
-        """Bytes of the allocation that puts leave for copies of a compaction, for deletes and contents."""
-        return self._volume_bytes + self._volume_bytes // 8
-
     def _room(self) -> int:
-        return self.allocated - self.used - self._pending
+        return self.allocated - self.used - self._commit.pending_bytes
 
     def _check_room(self, size: int) -> None:
-        room = self._room() - self._margin()
+        room = self._room() - self._margin
         if size > room:
             raise Refusal(
                 "node.full",
@@ -381,14 +382,6 @@ class Vault:
         sequence = self._catalogue.sequence_next
         self._catalogue.sequence_next += 1
         return sequence
-
-    async def _submit(self, draft: Draft) -> None:
-        size = draft.record_bytes
-        self._pending += size
-        try:
-            await self._commit.submit(draft)
-        finally:
-            self._pending -= size
 
     def _settle(self, drafts: Sequence[Draft], change: Change) -> None:
         """Takes what a group did into the catalogue."""
@@ -408,14 +401,13 @@ class Vault:
         for number in change.sealed:
             catalogue.seal(number)
 
-    async def _begin(self, shard_id: bytes) -> None:
+    async def _turn(self, shard_id: bytes) -> None:
         """Waits until nobody else changes this shard; `_end` lets the next one in."""
         while shard_id in self._busy:
             waiting = self._busy[shard_id]
             if waiting is None:
                 waiting = self._busy[shard_id] = asyncio.get_running_loop().create_future()
             await asyncio.shield(waiting)
-        self._busy[shard_id] = None
 
     def _end(self, shard_id: bytes) -> None:
         waiting = self._busy.pop(shard_id)

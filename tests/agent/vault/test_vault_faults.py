@@ -200,3 +200,38 @@ async def test_the_vaults_key_is_kept_twice(opened, file):
         await store(vault, 2)
     async with opened(disk=disk) as vault:
         assert await fetched(vault, 2) == body(2, 1000)
+
+
+async def test_what_a_restart_finds_in_the_page_cache_only_is_not_taken_as_stored(opened):
+    disk = SabotagedDisk()
+    async with opened(disk=disk) as vault:
+        await store(vault, 1)
+        disk.failing_syncs, disk.truncates_fail = 1.0, True
+        assert await code_of(store(vault, 2)) == "disk.failed"
+        disk.failing_syncs, disk.truncates_fail = 0.0, False
+    async with opened(disk=disk) as vault:
+        assert vault.holds(shard(2)), "the kernel still shows what it could not write"
+        assert not (await store(vault, 2)).again
+        assert (await store(vault, 2)).again
+    disk.crash()
+    async with opened(disk=disk) as vault:
+        assert await fetched(vault, 1) == body(1, 1000)
+        assert await fetched(vault, 2) == body(2, 1000)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_a_deleted_shard_does_not_come_back_with_a_volume_whose_removal_was_undone(opened, seed):
+    disk = SabotagedDisk(seed=seed)
+    async with opened(disk=disk, settings={"volume_bytes": 2000}) as vault:
+        for number in range(4):
+            await store(vault, number)
+        await vault.delete(shard(0))
+        for number in range(10, 14):
+            await store(vault, number)
+        while await vault.compact() is not None:
+            pass
+        assert vault._catalogue.delete_at(shard(0)) is None, "the delete has done its work"
+    disk.crash()
+    async with opened(disk=disk) as vault:
+        assert not vault.holds(shard(0))
+        assert vault.shard_count == 7

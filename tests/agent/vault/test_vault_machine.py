@@ -236,7 +236,7 @@ class VaultMachine(RuleBasedStateMachine):
         assert self.vault.used <= ALLOCATED
         if self.exact:
             assert self.vault.used == self.disk.used()
-        assert self.vault._pending == 0
+        assert self.vault._commit.pending_bytes == 0
 
 
 TestVaultMachine = VaultMachine.TestCase
