@@ -204,13 +204,13 @@ def test_a_cancelled_call_frees_its_stream_and_lets_the_handler_finish(play):
 def test_abandoned_uploads_and_downloads_leave_nothing_behind(play):
     async def story(way):
         node = Memory()
-        listener = await way.open(node.handle, ServeLimits(bytes_max=3_000_000, eager=200_000))
-        node.shards[b"big"] = content(2_900_000)
+        listener = await way.open(node.handle, ServeLimits(bytes_max=1_000_000, eager=100_000))
+        node.shards[b"big"] = content(700_000)
         peer = await way.dial()
         for turns in range(12):
-            body = [content(2_900_000)]
+            body = [content(700_000)]
             calls = [
-                asyncio.ensure_future(peer.call(put(b"never mind", 2_900_000), body=body)),
+                asyncio.ensure_future(peer.call(put(b"never mind", 700_000), body=body)),
                 asyncio.ensure_future(peer.call(GetShard(grant=b"big"))),
             ]
             for _ in range(turns):
@@ -219,14 +219,14 @@ def test_abandoned_uploads_and_downloads_leave_nothing_behind(play):
                 call.cancel()
             await asyncio.wait(calls)
         _, got = await peer.call(GetShard(grant=b"big"))
-        assert got == content(2_900_000)
-        reply, _ = await peer.call(put(b"at last", 2_900_000), body=[got])
+        assert got == content(700_000)
+        reply, _ = await peer.call(put(b"at last", 700_000), body=[got])
         assert reply == Stored(receipt=b"receipt of at last")
         await peer.close()
         await until(lambda: not listener.connections)
         assert (listener.bytes_held, listener.calls) == (0, 0)
         assert node.released == node.sent
-        assert set(node.shards.values()) == {content(2_900_000)}
+        assert set(node.shards.values()) == {content(700_000)}
 
     play(story)
 

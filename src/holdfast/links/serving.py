@@ -237,6 +237,7 @@ class _NodeWire(Wire):
         self._born = self._active = listener.clock.monotonic()
         self._moved = (0, self._born)
         """Bytes that came and went by some moment, and that moment."""
+        self._seen = 0
 
     @property
     def busy(self) -> bool:
@@ -288,8 +289,9 @@ class _NodeWire(Wire):
         now_moved = self.bytes_in + self.bytes_out - unsent
         if now_moved - moved >= limits.stall_bytes or not owing:
             self._moved = (now_moved, now)
-        if session.streams_open or owing or self._running:
+        if session.streams_open or owing or self._running or now_moved != self._seen:
             self._active = now
+        self._seen = now_moved
         if session.state in (State.NODE_NEW, State.NODE_GREETING):
             if now - self._born >= limits.greeting_seconds:
                 self.abort()
