@@ -87,6 +87,9 @@ class _ClientWire(Wire):
             case _:
                 pass
 
+    def sent(self, streams: list[int]) -> None:
+        """Only replies are told of."""
+
     def wake(self) -> None:
         """Lets the next caller in who waits for a free stream."""
         while self.waiting:

@@ -7,6 +7,7 @@ until all of it has gone. So a small message never waits behind a queue of ours,
 
 from __future__ import annotations
 
+import abc
 import asyncio
 from typing import Final, cast
 
@@ -18,7 +19,7 @@ BURST_BYTES: Final = 1 << 20
 """How much is handed to the transport at a time."""
 
 
-class Wire(asyncio.BufferedProtocol):
+class Wire(asyncio.BufferedProtocol, abc.ABC):
     """Moves bytes between a session and a transport; a subclass takes the events."""
 
     def __init__(self, session: Session) -> None:
@@ -34,16 +35,17 @@ class Wire(asyncio.BufferedProtocol):
 
     # What a subclass does.
 
+    @abc.abstractmethod
     def take(self, event: Event) -> None:
         """Acts on one event."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def sent(self, streams: list[int]) -> None:
         """The replies of these streams have left for good, with their bodies."""
 
+    @abc.abstractmethod
     def ended(self, reason: Exception | None) -> None:
         """The connection is gone, and the session closed."""
-        raise NotImplementedError
 
     # What both ends ask for.
 
