@@ -8,9 +8,9 @@ the allocation or into the reserve of the disk. One process at a time may have a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from holdfast.agent import compaction
 from holdfast.agent.append import Appender, Change, Draft
@@ -28,6 +28,8 @@ from holdfast.world.clock import Clock
 from holdfast.world.disk import Buffer, Disk
 from holdfast.world.errors import Failure, Refusal, Trouble
 from holdfast.world.offload import Offload
+
+T = TypeVar("T")
 
 RESERVE_BYTES: Final = 1_000_000_000
 
@@ -242,9 +244,11 @@ class Vault:
     ) -> Held:
         """The shard's meta and `length` bytes of its body from `offset` (None: to the end).
 
-        The body is read into the beginning of `into` if given. It is not checked here: whoever asked checks
-        its hash tree. Raises Refusal("shard.unknown"), Refusal("request.invalid") for a range outside the
-        body, and the disk's Trouble.
+        The body is read into the beginning of `into` if given, as much as fits; a cancelled caller stays
+        until nobody writes there any more. It is not checked here: whoever asked checks its hash tree.
+
+        Raises Refusal("shard.unknown"), Refusal("request.invalid") for a range outside the body, and the
+        disk's Trouble.
         """
         while True:
             place = self._catalogue.index.get(shard_id)
@@ -252,7 +256,8 @@ class Vault:
                 raise self._unknown(shard_id)
             start, stop = _range(offset, length, place.body_length)
             try:
-                held = await self._offload.run(fetch, self._shelf, shard_id, place, start, stop, into)
+                reading = self._offload.run(fetch, self._shelf, shard_id, place, start, stop, into)
+                held = await (reading if into is None else _to_its_end(reading))
             except GoneError:
                 continue
             if held is not None:
@@ -430,6 +435,22 @@ class Vault:
                 "shard.unknown", "The node has lost this shard.", advice="Fetch others.", lost=True
             )
         return Refusal("shard.unknown", "The node does not hold this shard.", lost=False)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """What the work returns; cancelling does not leave it running behind the caller's back."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                continue
+        if not task.cancelled():
+            task.exception()
+        raise
 
 
 def _checked(shard_id: bytes) -> bytes:

@@ -6,8 +6,11 @@ import pytest
 from tests.agent.vault.conftest import body, code_of, fetched, root, shard, store
 from tests.agent.vault.sabotaged_disk import SabotagedDisk
 
-from holdfast.agent.vault import StoredAt
+from holdfast.agent.vault import StoredAt, Vault
+from holdfast.world.clock import SystemClock
 from holdfast.world.errors import Refusal
+from holdfast.world.simulated.chance import SimulatedChance
+from holdfast.world.system_disk import SystemDisk
 
 EXTRA = 208
 
@@ -243,3 +246,52 @@ async def test_a_vault_filled_to_its_allocation_and_emptied_by_half_takes_as_muc
                 assert vault.used <= 3_000_000
         for number in stored:
             assert await fetched(vault, number) == body(number, 100_000)
+
+
+class GatedOffload:
+    """Works when it is let: like a thread on a slow disk, which no cancelling stops."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def run(self, work, *arguments):
+        await self.gate.wait()
+        return work(*arguments)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("kind", ["get", "put"])
+async def test_a_cancelled_caller_stays_while_its_buffer_is_in_use(tmp_path, kind):
+    offload = GatedOffload()
+    vault = await Vault.open(
+        SystemDisk(tmp_path),
+        allocated=10_000_000,
+        reserve=0,
+        offload=offload,
+        clock=SystemClock(),
+        chance=SimulatedChance(1),
+    )
+    await store(vault, 1)
+    offload.gate.clear()
+    into = bytearray(1000)
+    task = asyncio.create_task(
+        vault.get(shard(1), into=memoryview(into)) if kind == "get" else store(vault, 2)
+    )
+    for _ in range(5):
+        await asyncio.sleep(0)
+    for _ in range(2):
+        task.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert not task.done()
+    offload.gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    if kind == "get":
+        assert into == body(1, 1000)
+    else:
+        assert await fetched(vault, 2) == body(2, 1000)
+    await vault.close()
