@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import multiprocessing
 import resource
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from multiprocessing.connection import Connection
@@ -295,8 +293,10 @@ async def _way(way: str, rounds: int) -> dict[str, float]:
 
 
 def measure(rounds: int = 100) -> dict[str, dict[str, float]]:
-    """Figures by way; `rounds` fan-outs of SHARDS shards each (7.3 MB) for every figure."""
-    return {way: uvloop.run(_way(way, rounds)) for way in ("bare", "tcp", "tls", "tunnel")}
+    """Prints and gives the figures by way; `rounds` fan-outs of SHARDS shards each (7.3 MB) for every one."""
+    figures = {way: uvloop.run(_way(way, rounds)) for way in ("bare", "tcp", "tls", "tunnel")}
+    print(table(figures))
+    return figures
 
 
 def table(figures: dict[str, dict[str, float]]) -> str:
@@ -308,5 +308,4 @@ def table(figures: dict[str, dict[str, float]]) -> str:
 
 
 if __name__ == "__main__":
-    found = measure()
-    print(json.dumps(found) if "--json" in sys.argv else table(found))
+    measure()
