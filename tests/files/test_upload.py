@@ -247,6 +247,25 @@ async def test_a_writer_that_requires_a_version_is_refused_once_it_is_another(cl
     assert (await current(cloud)).version == third
 
 
+async def test_writers_of_neighbouring_keys_do_not_get_in_each_others_way(cloud: Cloud) -> None:
+    async def write(number: int) -> VersionInfo:
+        return await cloud.put(f"log/{number:03}", tag=str(number))
+
+    versions = await asyncio.gather(*(write(number) for number in range(40)))
+    page = await cloud.ask(control.ObjectList(bucket="photos"))
+    assert page.objects == list(versions)
+
+
+async def test_the_chunks_of_one_upload_may_be_recorded_all_at_once(cloud: Cloud) -> None:
+    upload_id = await cloud.begin()
+    records = [cloud.chunk(number) for number in range(12)]
+    done = await cloud.send(upload_id, records)
+    await asyncio.gather(
+        *(cloud.ask(control.UploadRecord(upload_id=upload_id, chunks=[each])) for each in done)
+    )
+    assert (await cloud.commit(upload_id, records)).chunk_count == 12
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -23,10 +23,13 @@ from holdfast.protocol.control import UploadCommit
 from holdfast.world.errors import Refusal
 
 
-class Total(NamedTuple):
-    """What an upload's recorded chunks add up to, while `chunks_changed` stays as it is."""
+class LostRaceError(Exception):
+    """Something changed between reading and committing; nothing was done: read again."""
 
-    upload: Upload
+
+class Total(NamedTuple):
+    """What an upload's recorded chunks add up to."""
+
     size: int
     chunk_count: int
     checksum: str
@@ -36,25 +39,48 @@ class Total(NamedTuple):
     """The first chunk, but for the last, that is not `chunk_size` long."""
 
 
-def total(connection: Connection, tenant: str, upload_id: str) -> Total:
-    """Adds up what is recorded, on one snapshot; raises Refusal("upload.unknown")."""
+class Seen(NamedTuple):
+    """An upload and the key it goes to, on one snapshot. `done`: the version that it became before."""
+
+    upload: Upload
+    bucket: Bucket
+    current: Version | None
+    sequence: int
+    sums: list[PlainSum]
+    done: Version | None
+
+
+def see(connection: Connection, tenant: str, upload_id: str) -> Seen:
+    """Reads all that a commit depends on; raises Refusal("upload.unknown" | "bucket.unknown")."""
     upload = known_upload(connection, tenant, upload_id)
-    sums = store_chunks.plain_sums(connection, upload.stream) if upload.state == "open" else []
-    return add_up(upload, sums)
+    bucket = bucket_of(connection, upload)
+    if upload.state == "committed":
+        assert upload.version_id is not None, "a committed upload names its version"
+        version = store.version_by_id(connection, bucket.id, upload.version_id)
+        if version is None:
+            raise unknown_upload(upload_id)
+        return Seen(upload, bucket, None, 0, [], version)
+    current = store.current_version(connection, bucket.id, upload.key)
+    if current is not None:
+        sequence = current.sequence + 1
+    else:
+        sequence = store.next_sequence(connection, bucket.id, upload.key)
+    sums = store_chunks.plain_sums(connection, upload.stream)
+    return Seen(upload, bucket, current, sequence, sums, None)
 
 
-def add_up(upload: Upload, sums: Sequence[PlainSum]) -> Total:
+def add_up(chunk_size: int, sums: Sequence[PlainSum]) -> Total:
     """The total of chunks in the order of their numbers."""
     size, crc = 0, 0
     missing = short = None
     for position, chunk in enumerate(sums):
         if missing is None and chunk.number != position:
             missing = position
-        if short is None and position < len(sums) - 1 and chunk.plain_length != upload.chunk_size:
+        if short is None and position < len(sums) - 1 and chunk.plain_length != chunk_size:
             short = chunk.number
         crc = checksum.combine(crc, chunk.checksum, chunk.plain_length)
         size += chunk.plain_length
-    return Total(upload, size, len(sums), checksum.text(crc), missing, short)
+    return Total(size, len(sums), checksum.text(crc), missing, short)
 
 
 def check_total(summed: Total, request: UploadCommit) -> None:
@@ -81,7 +107,7 @@ def check_total(summed: Total, request: UploadCommit) -> None:
     if summed.short is not None:
         raise Refusal(
             "upload.incomplete",
-            f"Chunk {summed.short} is not the last one, but shorter than {summed.upload.chunk_size} bytes.",
+            f"Chunk {summed.short} is not the last one, but not as long as the others.",
             advice="Every chunk but the last is as long as the upload's ticket says.",
             number=summed.short,
         )
@@ -112,43 +138,22 @@ def check_preconditions(current: Version | None, *, if_absent: bool, if_version:
         )
 
 
-def commit(
-    connection: Connection, tenant: str, request: UploadCommit, summed: Total, version_id: str, now: int
-) -> tuple[str, Version] | None:
-    """The transaction of `upload-commit`: (bucket name, version).
+def commit(connection: Connection, request: UploadCommit, seen: Seen, version_id: str, now: int) -> Version:
+    """The transaction of `upload-commit`: every write is on condition that what was seen still stands.
 
-    None says that chunks were recorded since they were added up: add up again.
-
-    Raises:
-        Refusal: "upload.unknown", "bucket.unknown", "precondition.failed".
+    Raises LostRaceError if it does not; Refusal("bucket.unknown").
     """
-    upload = known_upload(connection, tenant, request.upload_id)
-    if upload.state == "committed":
-        return committed_before(connection, upload)
-    if upload.chunks_changed != summed.upload.chunks_changed:
-        return None
-    bucket = bucket_of(connection, upload)
-    current = store.current_version(connection, bucket.id, upload.key)
-    check_preconditions(current, if_absent=upload.if_absent, if_version=upload.if_version)
-    if current is not None:
-        store.trash_version(connection, current, now)
-        sequence = current.sequence + 1
-    else:
-        sequence = store.next_sequence(connection, bucket.id, upload.key)
-    version = _version(upload, request, version_id, sequence, now)
-    store.add_version(connection, version)
+    upload = seen.upload
+    bucket_of(connection, upload)
+    if not store_uploads.mark_committed(connection, upload, version_id, now):
+        raise LostRaceError
+    if seen.current is not None and not store.trash_version(connection, seen.current, now):
+        raise LostRaceError
+    version = _version(upload, request, version_id, seen.sequence, now)
+    if not store.add_version(connection, version):
+        raise LostRaceError
     store.add_usage(connection, version, now, sign=1)
-    store_uploads.mark_committed(connection, upload, version_id, now)
-    return bucket.name, version
-
-
-def committed_before(connection: Connection, upload: Upload) -> tuple[str, Version]:
-    """What the first commit answered; raises Refusal("upload.unknown") if that version is gone for good."""
-    assert upload.version_id is not None, "a committed upload names its version"
-    version = store.version_by_id(connection, upload.bucket_id, upload.version_id)
-    if version is None:
-        raise unknown_upload(upload.upload_id)
-    return bucket_of(connection, upload).name, version
+    return version
 
 
 def bucket_of(connection: Connection, upload: Upload) -> Bucket:

@@ -83,9 +83,14 @@ def prove(done: ChunkDone, aliases: Mapping[bytes, int | None], now: int) -> Pro
     return ProvenChunk(record, sorted(places.items()))
 
 
+def stored_count(placement: bytes) -> int:
+    """How many shards the placement has."""
+    return sum(alias != placed.NOT_STORED for alias in placed.unpack(placement))
+
+
 def check_acknowledged(record: ChunkRecord, placement: bytes, ack_at: int) -> None:
     """Raises Refusal("upload.incomplete") for fewer than `ack_at` shards (on distinct nodes, as all are)."""
-    count = sum(alias != placed.NOT_STORED for alias in placed.unpack(placement))
+    count = stored_count(placement)
     if count < ack_at:
         raise Refusal(
             "upload.incomplete",
@@ -98,26 +103,23 @@ def check_acknowledged(record: ChunkRecord, placement: bytes, ack_at: int) -> No
 
 
 def record(
-    connection: Connection, tenant: str, upload_id: str, proven: list[ProvenChunk], journal: Journal, now: int
+    connection: Connection, upload: Upload, proven: list[ProvenChunk], journal: Journal, now: int
 ) -> None:
-    """The transaction of `upload-record`; raises Refusal("upload.unknown" | "upload.incomplete" | ...)."""
-    upload = known_upload(connection, tenant, upload_id)
+    """The transaction of `upload-record`, for an upload as it was read before.
+
+    Raises Refusal("upload.unknown" | "upload.incomplete" | "request.invalid").
+    """
     changed = False
     surplus: list[tuple[int, bytes]] = []
     for chunk in proven:
-        held = store_chunks.chunk_numbered(connection, upload.stream, chunk.record.number)
-        if held is not None and held.chunk_id == chunk.record.chunk_id:
-            surplus += _add_shards(connection, held, chunk)
-            continue
-        if upload.state != "open":
-            raise unknown_upload(upload_id)
-        if held is not None:
-            surplus += shards_of(held)
-            store_chunks.remove_chunk(connection, held)
-        surplus += _add_chunk(connection, upload, chunk, now)
-        changed = True
+        added, left = _put_chunk(connection, upload, chunk, now)
+        changed = changed or added
+        surplus += left
     journal(connection, surplus, now)
-    store_uploads.touch(connection, upload, now, changed=changed)
+    # Last, and the lock that orders it all: an upload that ended meanwhile undoes what was done above.
+    state = store_uploads.touch(connection, upload, now, changed=changed)
+    if state is None or (changed and state != "open"):
+        raise unknown_upload(upload.upload_id)
 
 
 def shards_of(chunk: Chunk) -> list[tuple[int, bytes]]:
@@ -144,41 +146,56 @@ def unknown_upload(upload_id: str) -> Refusal:
     )
 
 
-def _add_chunk(
+def _put_chunk(
     connection: Connection, upload: Upload, chunk: ProvenChunk, now: int
-) -> list[tuple[int, bytes]]:
+) -> tuple[bool, list[tuple[int, bytes]]]:
+    """Whether the chunk is a new one, and what is to be deleted.
+
+    Nothing is read before it is known to be there: most chunks are new, and their insertion says so.
+    """
     fresh = chunk.record
-    if store_chunks.chunk_by_id(connection, fresh.chunk_id) is not None:
-        raise Refusal(
-            "request.invalid",
-            f"The id of chunk {fresh.number} was used before.",
-            advice="Seal it again under a fresh random id.",
-            number=fresh.number,
-        )
     placement, _, surplus = placed.merge(placed.pack([placed.NOT_STORED] * upload.n), chunk.stored)
+    row = _row(upload, fresh, placement, now)
+    enough = stored_count(placement) >= upload.ack_at
+    if enough and store_chunks.add_chunk(connection, row):
+        return True, _named(fresh.chunk_id, surplus)
+    held = store_chunks.chunk_numbered(connection, upload.stream, fresh.number)
+    if held is not None and held.chunk_id == fresh.chunk_id:
+        return False, _add_shards(connection, held, chunk)
     check_acknowledged(fresh, placement, upload.ack_at)
-    store_chunks.add_chunk(
-        connection,
-        Chunk(
-            stream=upload.stream,
-            number=fresh.number,
-            chunk_id=fresh.chunk_id,
-            k=upload.k,
-            repair_at=upload.repair_at,
-            plain_length=fresh.plain_length,
-            packed_length=fresh.packed_length,
-            compressed=fresh.compressed,
-            sealed_length=fresh.sealed_length,
-            shard_length=fresh.shard_length,
-            root=fresh.root,
-            checksum=store_chunks.signed(fresh.checksum),
-            format=fresh.format,
-            placement=placement,
-            revision=1,
-            recorded=now,
-        ),
+    left = _named(fresh.chunk_id, surplus)
+    if held is not None:
+        left += shards_of(held)
+        store_chunks.remove_chunk(connection, held)
+        if store_chunks.add_chunk(connection, row):
+            return True, left
+    raise Refusal(
+        "request.invalid",
+        f"The id of chunk {fresh.number} was used before.",
+        advice="Seal it again under a fresh random id.",
+        number=fresh.number,
     )
-    return _named(fresh.chunk_id, surplus)
+
+
+def _row(upload: Upload, fresh: ChunkRecord, placement: bytes, now: int) -> Chunk:
+    return Chunk(
+        stream=upload.stream,
+        number=fresh.number,
+        chunk_id=fresh.chunk_id,
+        k=upload.k,
+        repair_at=upload.repair_at,
+        plain_length=fresh.plain_length,
+        packed_length=fresh.packed_length,
+        compressed=fresh.compressed,
+        sealed_length=fresh.sealed_length,
+        shard_length=fresh.shard_length,
+        root=fresh.root,
+        checksum=store_chunks.signed(fresh.checksum),
+        format=fresh.format,
+        placement=placement,
+        revision=1,
+        recorded=now,
+    )
 
 
 def _add_shards(connection: Connection, held: Chunk, chunk: ProvenChunk) -> list[tuple[int, bytes]]:

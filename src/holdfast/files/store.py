@@ -17,6 +17,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Executable,
     Index,
     Integer,
     LargeBinary,
@@ -36,6 +37,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from holdfast.protocol.nouns import Envelope, RedundancyInfo
 
@@ -129,9 +131,11 @@ uploads = Table(
     Column("chunks_changed", BigInteger, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("last_active", BigInteger, nullable=False),
-    Index("uploads_by_activity", "last_active"),
     Index("uploads_of_bucket", "bucket_id"),
     sqlite_autoincrement=True,
+    # Rows change in place: room on their page, and no index on what changes, keeps PostgreSQL from touching
+    # index pages that others have read, which would make it doubt that the two can be put in an order.
+    postgresql_with={"fillfactor": 70},
 )
 
 chunks = Table(
@@ -262,6 +266,18 @@ def unpack_metadata(packed: bytes) -> dict[str, str]:
     return msgspec.json.decode(packed, type=dict[str, str])
 
 
+def add_if_free(table: Table) -> dict[str, Executable]:
+    """By dialect: an insert that answers one row if it added it, none where a unique key is taken.
+
+    It finds that out without reading: what a serialisable transaction has read, others can no longer change
+    without one of them being run again.
+    """
+    return {
+        "sqlite": sqlite.insert(table).on_conflict_do_nothing().returning(literal_column("1")),
+        "postgresql": postgresql.insert(table).on_conflict_do_nothing().returning(literal_column("1")),
+    }
+
+
 # --- buckets ---------------------------------------------------------------------------------------------
 
 _BUCKET_BY_NAME = select(buckets).where(buckets.c.name == bindparam("name"))
@@ -342,10 +358,10 @@ _LAST_SEQUENCE = select(func.max(versions.c.sequence)).where(
 )
 _TRASH = (
     update(versions)
-    .where(versions.c.id == bindparam("of_version"))
+    .where(versions.c.id == bindparam("of_version"), versions.c.state == CURRENT)
     .values(state="trashed", trashed_at=bindparam("now"))
 )
-_ADD_VERSION = insert(versions)
+_ADD_VERSION = add_if_free(versions)
 _ADD_USAGE = insert(usage)
 
 
@@ -378,17 +394,22 @@ def next_sequence(connection: Connection, bucket_id: int, key: bytes) -> int:
     return 1 if last is None else last + 1
 
 
-def add_version(connection: Connection, version: Version) -> None:
-    """Adds the row; `id` is given by the database."""
+def add_version(connection: Connection, version: Version) -> bool:
+    """Adds a current version, numbered by the database; False if the key has got another one meanwhile."""
     values = version._asdict()
     del values["id"]
-    connection.execute(_ADD_VERSION, values)
+    return connection.execute(_ADD_VERSION[connection.dialect.name], values).first() is not None
 
 
-def trash_version(connection: Connection, version: Version, now: int) -> None:
-    """Takes the current version out of sight; it is kept until the trash period is over."""
-    connection.execute(_TRASH, {"of_version": version.id, "now": now})
+def trash_version(connection: Connection, version: Version, now: int) -> bool:
+    """Takes the current version out of sight; it is kept until the trash period is over.
+
+    False if it is not the current one any more.
+    """
+    if not connection.execute(_TRASH, {"of_version": version.id, "now": now}).rowcount:
+        return False
     add_usage(connection, version, now, sign=-1)
+    return True
 
 
 def add_usage(connection: Connection, version: Version, now: int, *, sign: int) -> None:

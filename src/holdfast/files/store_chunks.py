@@ -18,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 
-from holdfast.files.store import chunks, shard_faults, uploads, versions
+from holdfast.files.store import add_if_free, chunks, shard_faults, uploads, versions
 from holdfast.protocol.nouns import ChunkRecord
 
 _SIGN = 1 << 63
@@ -119,12 +119,12 @@ _SWAP = (
     )
     .values(placement=bindparam("new_placement"), revision=chunks.c.revision + 1)
 )
-_ADD = insert(chunks)
+_ADD = add_if_free(chunks)
 
 
-def add_chunk(connection: Connection, chunk: Chunk) -> None:
-    """Adds the row."""
-    connection.execute(_ADD, chunk._asdict())
+def add_chunk(connection: Connection, chunk: Chunk) -> bool:
+    """Adds the row; False if the stream has a chunk of this number, or any stream one of this id."""
+    return connection.execute(_ADD[connection.dialect.name], chunk._asdict()).first() is not None
 
 
 def remove_chunk(connection: Connection, chunk: Chunk) -> None:

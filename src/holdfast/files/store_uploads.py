@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from holdfast.files.store import doom, uploads
+from holdfast.files.store import OPEN, doom, uploads
 from holdfast.protocol.nouns import Envelope, RedundancyInfo
 
 
@@ -54,10 +54,15 @@ _TOUCH = (
     update(uploads)
     .where(uploads.c.stream == bindparam("of_stream"))
     .values(last_active=bindparam("now"), chunks_changed=uploads.c.chunks_changed + bindparam("changed"))
+    .returning(uploads.c.state)
 )
 _COMMIT = (
     update(uploads)
-    .where(uploads.c.stream == bindparam("of_stream"))
+    .where(
+        uploads.c.stream == bindparam("of_stream"),
+        uploads.c.state == OPEN,
+        uploads.c.chunks_changed == bindparam("seen"),
+    )
     .values(state="committed", version_id=bindparam("new_version"), last_active=bindparam("now"))
 )
 _ADD = insert(uploads)
@@ -76,14 +81,27 @@ def upload_by_id(connection: Connection, tenant: str, upload_id: str) -> Upload 
     return None if row is None else Upload(*row)
 
 
-def touch(connection: Connection, upload: Upload, now: int, *, changed: bool) -> None:
-    """The client was heard of; `changed` says that the set of recorded chunks is another one now."""
-    connection.execute(_TOUCH, {"of_stream": upload.stream, "now": now, "changed": int(changed)})
+def touch(connection: Connection, upload: Upload, now: int, *, changed: bool) -> str | None:
+    """The client was heard of; `changed` says that the set of recorded chunks is another one now.
+
+    The state that the upload is in now; None if it has ended.
+    """
+    done = connection.execute(_TOUCH, {"of_stream": upload.stream, "now": now, "changed": int(changed)})
+    return done.scalar()
 
 
-def mark_committed(connection: Connection, upload: Upload, version_id: str, now: int) -> None:
-    """The upload became a version; its stream is the version's from now on."""
-    connection.execute(_COMMIT, {"of_stream": upload.stream, "new_version": version_id, "now": now})
+def mark_committed(connection: Connection, upload: Upload, version_id: str, now: int) -> bool:
+    """The upload becomes a version, which owns its stream from now on.
+
+    False if it is not open any more, or if chunks were recorded since it was read.
+    """
+    bound = {
+        "of_stream": upload.stream,
+        "seen": upload.chunks_changed,
+        "new_version": version_id,
+        "now": now,
+    }
+    return bool(connection.execute(_COMMIT, bound).rowcount)
 
 
 def abandon(connection: Connection, upload: Upload, now: int) -> None:
@@ -100,11 +118,11 @@ def forget(connection: Connection, upload: Upload) -> None:
 
 
 def idle_uploads(connection: Connection, idle_since: int, limit: int) -> list[Upload]:
-    """Uploads, open or committed, that nobody has touched since, longest idle first."""
+    """Uploads, open or committed, that nobody has touched since, in the order in which they began.
+
+    Reads them all: they are few next to versions, since the idle ones go.
+    """
     rows = connection.execute(
-        select(uploads)
-        .where(uploads.c.last_active < idle_since)
-        .order_by(uploads.c.last_active, uploads.c.stream)
-        .limit(limit)
+        select(uploads).where(uploads.c.last_active < idle_since).order_by(uploads.c.stream).limit(limit)
     )
     return [Upload(*row) for row in rows]

@@ -12,6 +12,7 @@ from holdfast.chunks.metadata import CHUNK_ID_BYTES
 from holdfast.chunks.redundancy import Redundancy
 from holdfast.files import committing, names, recording, store, store_chunks, store_uploads
 from holdfast.files.buckets import check_limit, owned_bucket
+from holdfast.files.committing import LostRaceError, Seen, Total
 from holdfast.files.places import Places, ShardWish
 from holdfast.files.recording import Journal, ProvenChunk, known_upload, unknown_upload
 from holdfast.files.store_uploads import Upload
@@ -48,7 +49,10 @@ CLOSING_BYTES_MAX = 4096
 ID_BYTES = 16
 TOUCH_AFTER = 60 * MICROSECONDS
 """Planning counts as a sign of life, but is not written down more often than this."""
-COMMIT_TRIES_MAX = 5
+SUMS_INLINE_MAX = 500
+"""More chunks than this are added up off the event loop."""
+COMMIT_TRIES_MAX = 50
+COMMIT_PAUSE_SECONDS = 0.005
 
 _MODES = frozenset({"client", "gateway"})
 
@@ -254,7 +258,7 @@ class Uploads:
             return [recording.prove(done, aliases, now) for done in request.chunks]
 
         proven = await self._offload.run(prove)
-        await self._database.transact(recording.record, tenant, request.upload_id, proven, self._journal, now)
+        await self._database.transact(recording.record, upload, proven, self._journal, now)
         return Done()
 
     async def commit(self, tenant: str, request: UploadCommit) -> VersionInfo:
@@ -266,25 +270,36 @@ class Uploads:
         if not 0 < len(request.closing.sealed) <= CLOSING_BYTES_MAX:
             raise Refusal("request.invalid", f"A closing has 1 to {CLOSING_BYTES_MAX} bytes.")
         version_id = self._chance.bytes(ID_BYTES).hex()
-        for _ in range(COMMIT_TRIES_MAX):
-            summed = await self._database.read(committing.total, tenant, request.upload_id)
-            if summed.upload.state == "open":
-                committing.check_total(summed, request)
-            done = await self._database.transact(
-                committing.commit, tenant, request, summed, version_id, self._clock.now()
+        for attempt in range(COMMIT_TRIES_MAX):
+            seen = await self._database.read(committing.see, tenant, request.upload_id)
+            if seen.done is not None:
+                return version_info(seen.bucket.name, seen.done)
+            committing.check_total(await self._add_up(seen), request)
+            committing.check_preconditions(
+                seen.current, if_absent=seen.upload.if_absent, if_version=seen.upload.if_version
             )
-            if done is not None:
-                return version_info(*done)
+            now = self._clock.now()
+            try:
+                version = await self._database.transact(committing.commit, request, seen, version_id, now)
+            except LostRaceError:
+                await asyncio.sleep(self._chance.unit() * COMMIT_PAUSE_SECONDS * min(attempt, 10))
+                continue
+            return version_info(seen.bucket.name, version)
         raise Trouble(
             "database.busy",
-            "Chunks are still being recorded while the upload is committed.",
-            advice="Commit once all of them are recorded.",
+            "Others kept writing the same key, or chunks of the same upload, at the same time.",
+            advice="Commit again.",
         )
 
     async def abort(self, tenant: str, request: UploadAbort) -> Done:
         """Gives an open upload up; its shards are deleted. Raises Refusal("upload.unknown")."""
         await self._database.transact(abort, tenant, request.upload_id, self._clock.now())
         return Done()
+
+    async def _add_up(self, seen: Seen) -> Total:
+        if len(seen.sums) <= SUMS_INLINE_MAX:
+            return committing.add_up(seen.upload.chunk_size, seen.sums)
+        return await self._offload.run(committing.add_up, seen.upload.chunk_size, seen.sums)
 
     async def _live(self, tenant: str, upload_id: str) -> Upload:
         """The open upload, noting now and then that its client lives."""

@@ -72,7 +72,8 @@ def remove(
             advice="Look at it again, and decide anew.",
             version_id=version.version_id,
         )
-    store.trash_version(connection, version, now)
+    trashed = store.trash_version(connection, version, now)
+    assert trashed, "it was read as current in this transaction"
     return bucket, version
 
 

@@ -103,8 +103,8 @@ def make_uploads() -> None:
         required("created", sa.BigInteger),
         required("last_active", sa.BigInteger),
         sqlite_autoincrement=True,
+        postgresql_with={"fillfactor": 70},
     )
-    op.create_index("uploads_by_activity", "uploads", ["last_active"])
     op.create_index("uploads_of_bucket", "uploads", ["bucket_id"])
 
 
