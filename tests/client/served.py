@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import msgspec
 from aiohttp import web
+from tests.client.party import KEY, Party
 
 from holdfast.chunks import key_file
 from holdfast.chunks.redundancy import Redundancy
@@ -26,7 +27,6 @@ from holdfast.world.offload import InlineOffload
 from holdfast.world.simulated.chance import SimulatedChance
 from holdfast.world.simulated.disk import SimulatedDisk
 from holdfast.world.simulated.world import Machine
-from tests.client.party import KEY, Party
 
 ACCESS, SECRET = "AKTEST", "s3cret"
 

@@ -1,4 +1,4 @@
-"""The SDK over HTTP and real sockets: the async session, the one without an event loop, and their failures."""
+"""The SDK over HTTP and real sockets, with an event loop and without one, and how it fails."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.client.served import Served
 
 from holdfast.client.blocking import Session
 from holdfast.client.progress import Standing
 from holdfast.client.session import AsyncSession
 from holdfast.world.errors import Refusal, Trouble
-from tests.client.served import Served
 
 
 class CutShortError(Exception):
@@ -63,7 +63,7 @@ def test_a_session_without_a_loop_has_the_same_verbs(session: Session, tmp_path:
     session.remove("other", "one")
     session.remove("other", "two")
     session.remove_bucket("other")
-    assert [name for name in os.listdir(tmp_path) if "holdfast" in name] == []
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["in", "out"]
 
 
 def test_an_object_opens_as_a_seekable_file(session: Session) -> None:

@@ -397,3 +397,27 @@ def test_the_same_seed_tells_the_same_story(seed: int) -> None:
         return world.loop.history, party.calls
 
     assert simulate(once, seed) == simulate(once, seed)
+
+
+def test_a_fleet_that_is_away_for_a_moment_is_waited_for() -> None:
+    async def story(world: World, party: Party) -> None:
+        content = world.chance.bytes(3 * CHUNK)
+        async with party.session() as session:
+            await session.put(content, "b", "k")
+
+            async def outage(seconds: float) -> None:
+                for node in party.nodes.values():
+                    world.network.refuse(node.name)
+                    world.network.drop(node.name)
+                await asyncio.sleep(seconds)
+                for node in party.nodes.values():
+                    world.network.refuse(node.name, refusing=False)
+
+            for work in (session.put(content, "b", "k"), session.read("b", "k")):
+                away = asyncio.create_task(outage(1.5))
+                await asyncio.sleep(0)
+                await work
+                await away
+            assert await session.read("b", "k") == content
+
+    tell(story)

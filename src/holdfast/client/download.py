@@ -23,6 +23,8 @@ from holdfast.client.version import Version
 from holdfast.protocol.nouns import ChunkRecord, ChunkSources
 from holdfast.world.errors import Trouble
 
+AGAIN_SECONDS = (0.1, 2.0)
+"""Pauses before a chunk that could not be read is tried again."""
 FEEDER = -1
 """Tag of the task that starts the others, beside chunk numbers."""
 
@@ -160,13 +162,16 @@ class Download:
     async def _load(self, sources: ChunkSources, lease: Lease, low: int, high: int) -> ChunkRecord:
         """Plain bytes [low, high) of a chunk to the start of the lease's plain buffer; slot given back."""
         number = sources.chunk.number
-        try:
-            await self._read(number, sources, lease, low, high)
-        except Trouble as trouble:
-            if trouble.code != "chunk.lost":
-                raise
-            sources = await self.version.sources(number, last=number, fresh=True)
-            await self._read(number, sources, lease, low, high)
+        for seconds in (*AGAIN_SECONDS, None):
+            try:
+                await self._read(number, sources, lease, low, high)
+                break
+            except Trouble as trouble:
+                if trouble.code != "chunk.lost" or seconds is None:
+                    raise
+                # Nodes may come back, and shards be repaired elsewhere: the coordinator knows where.
+                await asyncio.sleep(seconds)
+                sources = await self.version.sources(number, last=number, fresh=True)
         lease.give_slot()
         return sources.chunk
 

@@ -22,6 +22,8 @@ from holdfast.world.errors import Failure, Refusal, Trouble
 
 TRIES_MAX = 5
 """Nodes that are tried for one shard before it is left to repair."""
+ROUND_PAUSES = (1.0, 3.0)
+"""Seconds before the shards that are still missing for an acknowledgement are tried all over again."""
 
 Replace = Callable[[list[int], list[bytes]], Awaitable[list[Target]]]
 """Asks the coordinator for other places: (shard indexes, node ids not to give again) -> targets."""
@@ -80,22 +82,37 @@ class Scatter:
         """
         async with Attempts[_Try, StoredShard]() as attempts:
             self._send_all(attempts, targets)
-            for shard in self._shards:
-                # A plan may be short where the fleet is; what it lacks is asked for once more below.
-                shard.wanting |= shard.tries == 0
-            while any(shard.stored is None for shard in self._shards):
-                await self._replace_wanting(attempts)
-                if not attempts.busy:
-                    break
-                ending = await attempts.next(self._patience(attempts))
-                if ending is not None:
-                    self._take(ending)
-                else:
-                    self._cut_off_laggards(attempts)
-        stored = [shard.stored for shard in self._shards if shard.stored is not None]
-        if len(stored) < self.ack_at:
-            raise self._too_few(len(stored))
-        return stored
+            for seconds in (*ROUND_PAUSES, None):
+                for shard in self._shards:
+                    # A plan may be short where the fleet is; what it lacks is asked for once more.
+                    shard.wanting |= shard.tries == 0 and shard.stored is None
+                await self._settle(attempts)
+                stored = [shard.stored for shard in self._shards if shard.stored is not None]
+                if len(stored) >= self.ack_at:
+                    return stored
+                if seconds is not None:
+                    await asyncio.sleep(seconds)
+                    self._start_over()
+        raise self._too_few(len(stored))
+
+    async def _settle(self, attempts: Attempts[_Try, StoredShard]) -> None:
+        """Until every shard is stored, or nobody is left to send one to."""
+        while any(shard.stored is None for shard in self._shards):
+            await self._replace_wanting(attempts)
+            if not attempts.busy:
+                return
+            ending = await attempts.next(self._patience(attempts))
+            if ending is not None:
+                self._take(ending)
+            else:
+                self._cut_off_laggards(attempts)
+
+    def _start_over(self) -> None:
+        """Another round for the shards that found no place: nodes that failed may be asked again."""
+        self._used = [shard.stored.node_id for shard in self._shards if shard.stored is not None]
+        self._spare.clear()
+        for shard in self._shards:
+            shard.tries = 0
 
     def _send_all(self, attempts: Attempts[_Try, StoredShard], targets: list[Target]) -> None:
         for target in targets:

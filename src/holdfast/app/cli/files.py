@@ -240,7 +240,7 @@ def finish(outcomes: list[Outcome], *, as_json: bool, quiet: bool) -> None:
         failed = f", {len(outcomes) - len(done)} failed" if len(done) < len(outcomes) else ""
         click.echo(f"{len(done)} objects, {size_text(total)}{failed}", err=True)
     if status:
-        raise click.exceptions.Exit(status)
+        sys.exit(status)
 
 
 @click.command()
