@@ -105,7 +105,7 @@ def test_sql_stands_in_stores_only() -> None:
 
 
 CLOCK_AND_CHANCE = re.compile(
-    r"\btime\.(time|time_ns|monotonic|perf_counter|sleep)\(|datetime\.(now|utcnow)\(|\brandom\.\w+\("
+    r"\btime\.(time|time_ns|monotonic|perf_counter|sleep)\(|datetime\.(now|utcnow)\(|(?<!np\.)\brandom\.\w+\("
     r"|\bos\.urandom\(|\bsecrets\.\w+\(|\buuid\.uuid[14]\("
 )
 

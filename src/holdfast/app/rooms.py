@@ -23,7 +23,7 @@ from holdfast.files.trash import Trash
 from holdfast.nodes.classes import Classes
 from holdfast.nodes.fleet import Fleet
 from holdfast.nodes.grants import Issuer
-from holdfast.nodes.journal import journal_deletions
+from holdfast.nodes.journal import Losses, journal_deletions
 from holdfast.nodes.roster import Roster
 from holdfast.protocol import control
 from holdfast.protocol.signing import SigningKey, key_id
@@ -32,6 +32,7 @@ from holdfast.tenants.master import Master
 from holdfast.tenants.people import People
 from holdfast.upkeep.carrier import NodeCarrier
 from holdfast.upkeep.expire import Expire
+from holdfast.upkeep.losses import TakeLosses
 from holdfast.upkeep.passes import Loop
 from holdfast.upkeep.plans.expire import ExpireRules
 from holdfast.upkeep.plans.repair import RepairRules
@@ -168,6 +169,7 @@ class Rooms:
         period = self.settings.pass_seconds
         return [
             Loop(self.expire(), period_seconds=period, chance=self.chance),
+            Loop(self.losses(), period_seconds=period, chance=self.chance),
             Loop(self.repair(), period_seconds=period, chance=self.chance),
         ]
 
@@ -181,10 +183,17 @@ class Rooms:
         )
         return Expire(trash=trash, clock=self.clock, rules=rules)
 
+    def losses(self) -> TakeLosses:
+        """The pass that believes nodes when they report a loss."""
+        return TakeLosses(losses=Losses(self._outside.database), mending=self._mending())
+
+    def _mending(self) -> Mending:
+        return Mending(database=self._outside.database, journal=journal_deletions, clock=self.clock)
+
     def repair(self) -> Repair:
         """The pass that brings chunks back to full strength."""
         return Repair(
-            mending=Mending(database=self._outside.database, journal=journal_deletions, clock=self.clock),
+            mending=self._mending(),
             places=self.places,
             carrier=self._carrier,
             erasure=best_erasure(),

@@ -22,7 +22,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JS
 
 @click.group()
 def admin() -> None:
-    r"""Manage a coordinator: run it on the coordinator's machine, beside the running coordinator.
+    """Manage a coordinator: run it on the coordinator's machine, beside the running coordinator.
 
     \b
     Examples:
@@ -42,7 +42,7 @@ def tenant() -> None:
 @coordinator_home
 @json_option
 def tenant_create(name: str, home: Path, as_json: bool) -> None:
-    r"""Make a tenant and its first access key. The secret is shown this once.
+    """Make a tenant and its first access key. The secret is shown this once.
 
     \b
     Examples:
@@ -108,7 +108,7 @@ def key_create(
     home: Path,
     as_json: bool,
 ) -> None:
-    r"""Make an access key of a tenant, by default for everything the tenant has.
+    """Make an access key of a tenant, by default for everything the tenant has.
 
     \b
     Examples:
@@ -155,7 +155,7 @@ def key_revoke(tenant_name: str, access_key: str, home: Path) -> None:
 @coordinator_home
 @json_option
 def invite(tenant_name: str, hours: int, home: Path, as_json: bool) -> None:
-    r"""Make a one-time token with which a tenant registers one node.
+    """Make a one-time token with which a tenant registers one node.
 
     \b
     Examples:
@@ -179,7 +179,7 @@ def managed_keys() -> None:
 @managed_keys.command("rotate-master")
 @coordinator_home
 def rotate_master_key(home: Path) -> None:
-    r"""Make a new master key and wrap every stored secret with it.
+    """Make a new master key and wrap every stored secret with it.
 
     The coordinator reads its master keys when it starts: restart it afterwards. Old master keys stay in the
     file until you remove them; nothing needs them any more once this command has ended.

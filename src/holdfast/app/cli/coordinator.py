@@ -18,7 +18,7 @@ coordinator_home = click.option(
 
 @click.group()
 def coordinator() -> None:
-    r"""Run a coordinator with its gateway.
+    """Run a coordinator with its gateway.
 
     \b
     Examples:
@@ -30,7 +30,7 @@ def coordinator() -> None:
 @coordinator.command()
 @coordinator_home
 def run(home: Path) -> None:
-    r"""Serve until stopped (Ctrl-C or SIGTERM). Makes its secrets and its database at the first start.
+    """Serve until stopped (Ctrl-C or SIGTERM). Makes its secrets and its database at the first start.
 
     Settings are read from coordinator.toml in the home, and from variables HOLDFAST_*; all of them are
     listed in docs/reference/settings.md. Keep master.keys and issuer.key in your backup.

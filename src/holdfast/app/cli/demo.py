@@ -38,7 +38,7 @@ REDRAW_SECONDS = 0.1
 @click.option("--keep", is_flag=True, help="Keep the cloud's folder afterwards, to look at.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was measured as JSON at the end.")
 def demo(folder: Path | None, size: int, nodes: int, *, keep: bool, as_json: bool) -> None:
-    r"""Store a folder, kill nodes, corrupt bytes, read everything back; says what it did and measured.
+    """Store a folder, kill nodes, corrupt bytes, read everything back; says what it did and measured.
 
     It starts a cloud of its own in a temporary folder and leaves yours alone.
 

@@ -23,7 +23,7 @@ passphrase_option = click.option(
 
 @click.group()
 def key() -> None:
-    r"""The key that only you hold. Without it nobody, Holdfast included, can read what you store.
+    """The key that only you hold. Without it nobody, Holdfast included, can read what you store.
 
     A key file is text: print it, or copy it to a safe place. The coordinator knows its id, never the key.
 
@@ -40,7 +40,7 @@ def key() -> None:
 @click.option("--lock/--no-lock", default=False, help="Lock it with a passphrase.")
 @passphrase_option
 def new(file: Path, lock: bool, passphrase: str | None) -> None:
-    r"""Make a new key in FILE; never overwrites one.
+    """Make a new key in FILE; never overwrites one.
 
     \b
     Examples:

@@ -37,7 +37,7 @@ HOME_DEFAULT = Path("~/.holdfast/local")
 )
 @click.option("--space", type=Size(), default="100GB", show_default=True, help="Allocation of each new node.")
 def up(home: Path, nodes: int | None, port: int, space: int) -> None:
-    r"""Start a local cloud: a coordinator, its gateway and a process for every node.
+    """Start a local cloud: a coordinator, its gateway and a process for every node.
 
     It runs until Ctrl-C. Everything is kept: run it again and it goes on where it stopped.
 
