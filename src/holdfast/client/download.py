@@ -141,7 +141,7 @@ class Download:
 
     async def _is_there(self, sink: FileSink, offset: int, record: ChunkRecord) -> bool:
         """Whether an earlier attempt wrote this very chunk."""
-        lease = await self.version.gear.memory.lease(self, plain=record.plain_length, slot=1)
+        lease = await self._lease(record, 0, record.plain_length)
         try:
             plain = lease.plain[: record.plain_length]
             if await sink.read(offset, plain) != len(plain):
@@ -156,8 +156,12 @@ class Download:
         return max(start - offset, 0), min(stop - offset, record.plain_length)
 
     async def _lease(self, record: ChunkRecord, low: int, high: int) -> Lease:
-        slot = slot_bytes(record, self.version.redundancy, low, high)
-        return await self.version.gear.memory.lease(self, plain=high - low, slot=slot)
+        version = self.version
+        plain, slot = high - low, slot_bytes(record, version.redundancy, low, high)
+        if version.info.chunk_count > 1 and plain == record.plain_length:
+            # Whole chunks of one object share one kind of buffers, however well each was compressed.
+            plain, slot = version.chunk_size, max(slot, version.slot_bytes_max)
+        return await version.gear.memory.lease(self, plain=plain, slot=slot)
 
     async def _load(self, sources: ChunkSources, lease: Lease, low: int, high: int) -> ChunkRecord:
         """Plain bytes [low, high) of a chunk to the start of the lease's plain buffer; slot given back."""

@@ -194,7 +194,8 @@ class Upload:
         return min(self._chunk_size, self._source.size - done)
 
     async def _lease(self, done: int) -> Lease:
-        size = self._ahead(done)
+        # The last chunk of several gets buffers as long as the others', so that one kind serves them all.
+        size = self._ahead(done) if done == 0 else self._chunk_size
         slot = layout.slot_length(size, self._redundancy)
         return await self._gear.memory.lease(self, plain=size, slot=slot)
 

@@ -54,6 +54,12 @@ class Version:
         """Plain bytes."""
         return self.info.size
 
+    @property
+    def slot_bytes_max(self) -> int:
+        """Room for all shards of a full chunk that compression left as it was."""
+        sealed = layout.sealed_length(self.chunk_size)
+        return self.redundancy.n * layout.shard_length(sealed, self.redundancy.k)
+
     async def check(self, ticket: ReadTicket) -> None:
         """Believes the ticket only if it is what the writer sealed; raises Trouble("metadata.forged")."""
         count = self.info.chunk_count
