@@ -175,6 +175,7 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     named = {"HOLDFAST_PROFILE": str(path), "HOLDFAST_ENDPOINT": "https://other", "HOLDFAST_PASSPHRASE": "q"}
     expected = msgspec.structs.replace(WHOLE, endpoint="https://other", passphrase="q")
     assert find_profile(named) == expected
+    assert find_profile(named | {"HOLDFAST_KEY_FILE": ""}).key_file == ""
     assert profile_path({"XDG_CONFIG_HOME": "/c"}) == Path("/c/holdfast/profile.json")
 
 

@@ -303,6 +303,12 @@ def test_another_key_is_refused_before_any_byte_is_sent() -> None:
                 await session.put(b"y", "b", "k")
             assert caught.value.code == "key.wrong"
         assert set(party.calls) == {"tenant-show"}
+        async with party.session(key=TenantKey(b"o" * 32)) as session:
+            await session.register_key()
+            await session.put(b"y", "b", "k2")
+            with pytest.raises(Refusal) as caught:
+                await session.read("b", "k")
+            assert caught.value.code == "key.unknown"
 
     tell(story)
 

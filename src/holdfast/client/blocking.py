@@ -218,6 +218,10 @@ class Session:
         reader = self._loop.run(self._session.reader(bucket, key, version_id=version_id))
         return io.BufferedReader(ObjectFile(self._loop, reader), READ_AHEAD_BYTES)
 
+    def register_key(self) -> bytes:
+        """As `AsyncSession.register_key`."""
+        return self._loop.run(self._session.register_key())
+
     def tenant(self) -> TenantInfo:
         """As `AsyncSession.tenant`."""
         return self._loop.run(self._session.tenant())

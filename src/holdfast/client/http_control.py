@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -56,7 +57,9 @@ class HttpControl:
                 status = reply.status
                 media_type = reply.headers.get("Content-Type", "")
         except aiohttp.ClientConnectorError as error:
-            raise self._unreachable(f"no connection ({error.os_error.strerror or error.os_error})") from error
+            number = error.os_error.errno
+            why = os.strerror(number) if number else str(error.os_error)
+            raise self._unreachable(f"no connection ({why})") from error
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise self._unreachable(f"it hung up or fell silent ({error!r})", sent=True) from error
         if status != OK:

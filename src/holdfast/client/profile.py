@@ -8,7 +8,7 @@ variables of the environment override single fields:
 | `HOLDFAST_PROFILE` | path of the profile file |
 | `HOLDFAST_ENDPOINT` | `endpoint`, such as `http://127.0.0.1:9000` |
 | `HOLDFAST_ACCESS_KEY`, `HOLDFAST_SECRET_KEY` | what signs requests |
-| `HOLDFAST_KEY_FILE` | `key_file`: the tenant key as a file |
+| `HOLDFAST_KEY_FILE` | `key_file`: the tenant key as a file; set but empty: there is none |
 | `HOLDFAST_PASSPHRASE` | `passphrase`: unlocks the key file; without a file, makes the key |
 | `HOLDFAST_RELAY` | `relay`: auto, always or never |
 
@@ -112,6 +112,9 @@ def find_profile(environment: Mapping[str, str]) -> Profile:
     Raises Refusal("config.missing" | "config.invalid").
     """
     overrides = {field: environment[name] for name, field in VARIABLES.items() if environment.get(name)}
+    if environment.get("HOLDFAST_KEY_FILE") == "":
+        # Said to be empty: the passphrase alone makes the key, whatever the file says.
+        overrides["key_file"] = ""
     complete = {"endpoint", "access_key", "secret_key"} <= overrides.keys()
     path = profile_path(environment)
     profile = Profile() if complete and not path.exists() else read_profile(path)

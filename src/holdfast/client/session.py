@@ -356,6 +356,17 @@ class AsyncSession:
             self._tenant = await self._control.call(TenantShow())
         return self._tenant
 
+    async def register_key(self) -> bytes:
+        """Makes the key at hand known as one more that this tenant seals with; its id.
+
+        What was sealed with another key still needs that one to be opened.
+        """
+        tenant = await self.tenant()
+        key = await self._offload.run(self._key_source, tenant.tenant_id)
+        await self._control.call(KeyRegister(key_id=key.key_id, add=True))
+        self._tenant = None
+        return key.key_id
+
     async def _started(self) -> Gear:
         """The gear; on the first use the key is loaded, checked and made known."""
         async with self._starting:

@@ -52,7 +52,7 @@ def checked_key(key: TenantKey, tenant: TenantInfo) -> TenantKey:
     raise Refusal(
         "key.mismatch",
         f"The key at hand is {key.key_id.hex()}, but this tenant seals with {ids}.",
-        advice="Use the key file with that id, or register this one as well (`holdfast key add`).",
+        advice="Use the key file with that id; `register_key` of the SDK adds another one.",
         key_id=key.key_id.hex(),
     )
 
