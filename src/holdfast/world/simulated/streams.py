@@ -152,7 +152,7 @@ class SimulatedTransport:
         self._pumping = False
         if self._lost or self.silent:
             return
-        while self._unsent and self._in_flight < WINDOW_MAX:
+        while self._unsent and self._has_room():
             self._send_segment()
         self._mind_the_marks()
         if not self._end_wanted or self._unsent:
@@ -165,6 +165,13 @@ class SimulatedTransport:
                 # What came and was not read will not be: the other end must not wait for room.
                 self._send(_RESET)
             self._lose(None)
+
+    def _has_room(self) -> bool:
+        """Whether a whole segment fits in the window, or all that waits does.
+
+        Filling smaller gaps would break a busy stream into ever smaller segments (RFC 1122, 4.2.3.4).
+        """
+        return WINDOW_MAX - self._in_flight >= min(SEGMENT_MAX, self._unsent_bytes)
 
     def _send_segment(self) -> None:
         first = self._unsent[0]
