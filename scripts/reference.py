@@ -1,4 +1,4 @@
-"""Writes docs/reference from the code, so that its tables cannot lie; tests/house checks that it is current."""
+"""Writes docs/reference from the code, so that its tables cannot lie; tests/house notices a stale page."""
 
 from __future__ import annotations
 
@@ -77,9 +77,10 @@ def _operation(operation: type[Operation]) -> str:
     fields = ", ".join(
         f"`{field.name}`" + ("" if field.required else "?") for field in msgspec.structs.fields(operation)
     )
+    action, reply = ACTION_OF[operation.name], operation.Reply.__name__
     return (
         f"### {operation.name}\n\n{doc}\n\n"
-        f"Action `{ACTION_OF[operation.name]}`. Fields: {fields or 'none'}. Reply: `{operation.Reply.__name__}`.\n\n"
+        f"Action `{action}`. Fields: {fields or 'none'}. Reply: `{reply}`.\n\n"
     ).replace("\n\n\n\n", "\n\n")
 
 

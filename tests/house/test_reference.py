@@ -1,7 +1,6 @@
 """docs/reference says what the code does: it is generated, and this notices when it was not."""
 
 import pytest
-
 from scripts.reference import FOLDER, HEAD, PAGES
 
 
