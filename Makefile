@@ -9,7 +9,7 @@ PIP := $(BIN)/pip --quiet --disable-pip-version-check install
 TEST_POSTGRESQL := .make/postgresql
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test quick check bench sim format lock reference clean
+.PHONY: help up demo test lint quick check bench sim format lock reference clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,13 +25,15 @@ test: .make/dev ## Run every test, on SQLite and on a PostgreSQL server started 
 	trap 'scripts/postgresql stop $(TEST_POSTGRESQL)' EXIT; \
 	HOLDFAST_TEST_POSTGRESQL=$$url $(BIN)/python -m pytest -n 2 $(ARGS)
 
-quick: .make/dev ## Lint, types, walls and the quick tests: under 30 s, before each commit
+lint: .make/dev ## Lint, format, types and walls
 	@$(BIN)/ruff check && $(BIN)/ruff format --check
 	@$(BIN)/lint-imports >.make/walls.log || { cat .make/walls.log; exit 1; }
 	@$(BIN)/mypy
+
+quick: lint ## lint and the quickest tests: under 30 s, before each commit
 	@HOLDFAST_TEST_WITHOUT_POSTGRESQL=1 $(BIN)/python -m pytest -n 2 -m 'not slow and not postgresql' $(ARGS)
 
-check: quick test ## quick, then test
+check: lint test ## lint, then every test
 
 bench: .make/dev ## Measure; prints tables, writes bench/results/latest.json, compares with bench/baseline.json
 	@$(BIN)/python -m bench $(ARGS)
