@@ -267,6 +267,8 @@ def test_a_folder_is_walked_in_the_order_of_keys_without_links(tmp_path: Path) -
         (tmp_path / name).write_text(name)
     (tmp_path / "link").symlink_to("/etc")
     (tmp_path / "b" / "file-link").symlink_to("/etc/passwd")
-    found, passed = files_below(tmp_path)
-    assert [(each.key, each.size) for each in found] == [("a", 1), ("b.txt", 5), ("b/x", 3)]
-    assert [path.name for path in passed] == ["file-link", "link"]
+    (tmp_path / os.fsdecode(b"\xff")).write_text("no key can say this")
+    below = files_below(tmp_path)
+    assert [(each.key, each.size) for each in below.files] == [("a", 1), ("b.txt", 5), ("b/x", 3)]
+    assert [path.name for path in below.passed] == ["file-link", "link"]
+    assert [os.fsencode(path.name) for path in below.unnameable] == [b"\xff"]

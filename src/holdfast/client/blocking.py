@@ -24,7 +24,14 @@ from holdfast.client.progress import ProgressCallback
 from holdfast.client.session import MEMORY_BYTES, AsyncSession, ObjectReader
 from holdfast.client.sinks import ByteSink
 from holdfast.client.sources import Putable
-from holdfast.protocol.control import LIST_KEYS_MAX, ObjectHealth, Objects, TenantInfo
+from holdfast.protocol.control import (
+    LIST_KEYS_MAX,
+    Invitation,
+    NodeInfo,
+    ObjectHealth,
+    Objects,
+    TenantInfo,
+)
 from holdfast.protocol.nouns import BucketInfo, VersionInfo
 
 T = TypeVar("T")
@@ -218,9 +225,17 @@ class Session:
         reader = self._loop.run(self._session.reader(bucket, key, version_id=version_id))
         return io.BufferedReader(ObjectFile(self._loop, reader), READ_AHEAD_BYTES)
 
-    def register_key(self) -> bytes:
+    def nodes(self) -> tuple[NodeInfo, ...]:
+        """As `AsyncSession.nodes`."""
+        return self._loop.run(self._session.nodes())
+
+    def invite_node(self, *, lifetime_seconds: int = 3600) -> Invitation:
+        """As `AsyncSession.invite_node`."""
+        return self._loop.run(self._session.invite_node(lifetime_seconds=lifetime_seconds))
+
+    def register_key(self, *, add: bool = True) -> bytes:
         """As `AsyncSession.register_key`."""
-        return self._loop.run(self._session.register_key())
+        return self._loop.run(self._session.register_key(add=add))
 
     def tenant(self) -> TenantInfo:
         """As `AsyncSession.tenant`."""

@@ -23,28 +23,33 @@ class Found(NamedTuple):
     size: int
 
 
-def files_below(folder: Path) -> tuple[list[Found], list[Path]]:
-    """All regular files, in the order of their keys, and what was passed over: links, devices, sockets.
+class Below(NamedTuple):
+    """What is below a folder: files in the order of their keys, and what cannot be stored."""
 
-    Raises Refusal("name.invalid") for a name that is not UTF-8.
-    """
+    files: list[Found]
+    passed: list[Path]
+    """Links, devices, sockets."""
+    unnameable: list[Path]
+    """Files whose names are not UTF-8, as keys are."""
+
+
+def files_below(folder: Path) -> Below:
+    """Everything below `folder`; links are not followed. Raises OSError for a folder that cannot be read."""
     found: list[Found] = []
     passed: list[Path] = []
+    unnameable: list[Path] = []
     for path, entry in _entries(folder):
         if entry.is_file(follow_symlinks=False):
             key = path.relative_to(folder).as_posix()
             try:
                 key.encode()
-            except UnicodeEncodeError as error:
-                raise Refusal(
-                    "name.invalid",
-                    f"The name of {os.fsencode(path)!r} is not UTF-8.",
-                    advice="Rename it first; keys are UTF-8.",
-                ) from error
+            except UnicodeEncodeError:
+                unnameable.append(path)
+                continue
             found.append(Found(path, key, entry.stat(follow_symlinks=False).st_size))
         else:
             passed.append(path)
-    return sorted(found, key=lambda each: each.key), sorted(passed)
+    return Below(sorted(found, key=lambda each: each.key), sorted(passed), sorted(unnameable))
 
 
 def _entries(folder: Path) -> Iterator[tuple[Path, os.DirEntry[str]]]:

@@ -42,7 +42,11 @@ from holdfast.protocol.control import (
     BucketMake,
     BucketRemove,
     Control,
+    Invitation,
     KeyRegister,
+    NodeInfo,
+    NodeInvite,
+    NodeList,
     ObjectHealth,
     ObjectList,
     ObjectRemove,
@@ -356,14 +360,31 @@ class AsyncSession:
             self._tenant = await self._control.call(TenantShow())
         return self._tenant
 
-    async def register_key(self) -> bytes:
+    async def nodes(self) -> tuple[NodeInfo, ...]:
+        """The nodes of the fleet that the tenant may see."""
+        found: tuple[NodeInfo, ...] = ()
+        after: bytes | None = None
+        while True:
+            page = await self._control.call(NodeList(after=after))
+            found += tuple(page.nodes)
+            after = page.after
+            if after is None:
+                return found
+
+    async def invite_node(self, *, lifetime_seconds: int = 3600) -> Invitation:
+        """A one-time token with which a node registers for this tenant; raises Refusal("access.denied")."""
+        invitation: Invitation = await self._control.call(NodeInvite(lifetime_seconds=lifetime_seconds))
+        return invitation
+
+    async def register_key(self, *, add: bool = True) -> bytes:
         """Makes the key at hand known as one more that this tenant seals with; its id.
 
-        What was sealed with another key still needs that one to be opened.
+        What was sealed with another key still needs that one to be opened. Without `add`, a key that is not
+        the first is refused: Refusal("key.mismatch").
         """
         tenant = await self.tenant()
         key = await self._offload.run(self._key_source, tenant.tenant_id)
-        await self._control.call(KeyRegister(key_id=key.key_id, add=True))
+        await self._control.call(KeyRegister(key_id=key.key_id, add=add))
         self._tenant = None
         return key.key_id
 

@@ -186,7 +186,7 @@ def source_of(content: Putable, offload: Offload) -> ByteSource:
     if isinstance(content, str | Path):
         path = Path(content)
         if path.exists() and not path.is_file() and not path.is_dir():
-            return StreamSource(path.open("rb", buffering=0), offload)
+            return StreamSource(_opened(path), offload)
         return FileSource(path, offload)
     if isinstance(content, bytes | bytearray | memoryview):
         return MemorySource(content)
@@ -195,6 +195,13 @@ def source_of(content: Putable, offload: Offload) -> ByteSource:
     if isinstance(content, AsyncIterable):
         return IteratorSource(content)
     return StreamSource(content, offload)
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb", buffering=0)
+    except OSError as error:
+        raise Refusal("config.invalid", f"{path} cannot be read: {error.strerror}.") from error
 
 
 def read_at(fd: int, into: memoryview, offset: int) -> int:

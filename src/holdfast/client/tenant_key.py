@@ -26,7 +26,7 @@ def key_source_of(profile: Profile) -> KeySource:
         raise Refusal(
             "config.missing",
             "There is no key to seal and open with.",
-            advice="Set HOLDFAST_KEY_FILE or HOLDFAST_PASSPHRASE; `holdfast key` makes key files.",
+            advice="Set HOLDFAST_KEY_FILE or HOLDFAST_PASSPHRASE; `holdfast key new` makes a key file.",
         )
 
     return load
@@ -52,7 +52,7 @@ def checked_key(key: TenantKey, tenant: TenantInfo) -> TenantKey:
     raise Refusal(
         "key.mismatch",
         f"The key at hand is {key.key_id.hex()}, but this tenant seals with {ids}.",
-        advice="Use the key file with that id; `register_key` of the SDK adds another one.",
+        advice="Use the key file with that id. To seal with this one as well: holdfast key register --add.",
         key_id=key.key_id.hex(),
     )
 

@@ -48,16 +48,19 @@ class _Entry(asyncio.BufferedProtocol):
                 payload = bytes(self._buffer[HEADER_BYTES : HEADER_BYTES + header.length])
                 self.answered.set_result(_read_answer(header, payload))
         except Failure as failure:
-            self.answered.set_exception(failure)
+            self._refuse(failure)
 
     def eof_received(self) -> None:
         self.connection_lost(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.answered.done():
-            self.answered.set_exception(
-                Trouble("node.unreachable", f"The relay hung up: {exc or 'no reason given'}.")
-            )
+            self._refuse(Trouble("node.unreachable", f"The relay hung up: {exc or 'no reason given'}."))
+
+    def _refuse(self, failure: Failure) -> None:
+        self.answered.set_exception(failure)
+        # Nobody may be waiting any more: whoever dialled may have been cancelled.
+        self.answered.exception()
 
 
 async def open_tunnel(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 
-from holdfast.app.cli.output import print_json, print_table, size_text, time_text
+from holdfast.app.cli.ending import print_failure
+from holdfast.app.cli.output import print_json, print_table, shown, size_text, time_text
 from holdfast.world.errors import Refusal
 
 if TYPE_CHECKING:
@@ -33,8 +34,13 @@ parallel_option = click.option(
 )
 
 
-def with_session(work: Callable[[AsyncSession], Coroutine[Any, Any, T]]) -> T:
-    """Runs `work` with a session of the user's profile. Ctrl-C cancels it in good order, then raises."""
+def with_session(
+    work: Callable[[AsyncSession], Coroutine[Any, Any, T]], overrides: Mapping[str, str] | None = None
+) -> T:
+    """Runs `work` with a session of the user's profile. Ctrl-C cancels it in good order, then raises.
+
+    `overrides` stand before the variables of the environment.
+    """
     import asyncio
 
     import uvloop
@@ -42,7 +48,8 @@ def with_session(work: Callable[[AsyncSession], Coroutine[Any, Any, T]]) -> T:
     from holdfast.client.session import AsyncSession
 
     async def whole() -> T:
-        async with await AsyncSession.open() as session:
+        environment = {**os.environ, **(overrides or {})}
+        async with await AsyncSession.open(environment=environment) as session:
             return await work(session)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -51,9 +58,19 @@ def with_session(work: Callable[[AsyncSession], Coroutine[Any, Any, T]]) -> T:
 
 def split_target(target: str) -> tuple[str, str]:
     """BUCKET/KEY into bucket and key; the key is empty where only a bucket is named."""
+    try:
+        target.encode()
+    except UnicodeEncodeError:
+        raise Refusal(
+            "name.invalid", f"'{shown(target)}' is not UTF-8.", advice="Names of buckets and keys are UTF-8."
+        ) from None
     bucket, _, key = target.removeprefix("hf://").partition("/")
     if not bucket:
-        raise Refusal("config.invalid", f"'{target}' names no bucket.", advice="Write BUCKET/KEY.")
+        raise Refusal(
+            "config.invalid",
+            f"'{target}' names no bucket.",
+            advice="Write BUCKET/KEY; `holdfast ls` lists your buckets.",
+        )
     return bucket, key
 
 
@@ -61,7 +78,11 @@ def one_object(target: str) -> tuple[str, str]:
     """BUCKET/KEY of one object; raises Refusal("config.invalid") for a bucket alone."""
     bucket, key = split_target(target)
     if not key:
-        raise Refusal("config.invalid", f"'{target}' names a bucket, no object.", advice="Write BUCKET/KEY.")
+        raise Refusal(
+            "config.invalid",
+            f"'{target}' names a bucket, no object.",
+            advice=f"Write {bucket}/KEY; `holdfast ls {bucket}` lists what is there.",
+        )
     return bucket, key
 
 
@@ -146,7 +167,7 @@ def put(
     quiet = quiet or as_json
     if recursive:
         if not Path(source).is_dir():
-            raise Refusal("config.invalid", f"{source} is not a folder.", advice="Leave out -r for a file.")
+            raise Refusal("config.invalid", f"'{source}' is no folder.", advice="Leave out -r for a file.")
         outcomes = with_session(
             lambda session: folders.put_folder(
                 session,
@@ -162,11 +183,11 @@ def put(
         return
     if source == "-" and (not key or key.endswith("/")):
         raise Refusal("config.invalid", "Standard input has no name.", advice="Write BUCKET/KEY.")
-    if source != "-" and Path(source).is_dir():
-        raise Refusal("config.invalid", f"{source} is a folder.", advice="Use -r to store all below it.")
+    if not source or (source != "-" and Path(source).is_dir()):
+        raise Refusal("config.invalid", f"'{source}' is no file.", advice="Use -r to store a folder.")
     if not key or key.endswith("/"):
-        key += Path(source).name
-    content = Path(source) if source != "-" else os.fdopen(0, "rb", buffering=0, closefd=False)
+        _, key = split_target(f"{bucket}/{key}{Path(source).name}")
+    content = Path(source) if source != "-" else _standard_input()
     info = with_session(
         lambda session: folders.put_one(session, content, bucket, key, quiet=quiet, options=options)
     )
@@ -210,6 +231,10 @@ def get(source: str, target: str, parallel: int, *, recursive: bool, as_json: bo
     if target == "-":
         if as_json:
             raise Refusal("config.invalid", "Standard output carries the object.", advice="Leave out --json.")
+        if sys.stdout is None:
+            raise Refusal(
+                "config.invalid", "Standard output is closed.", advice="Name a file instead of '-'."
+            )
         with os.fdopen(1, "wb", buffering=0, closefd=False) as stream:
             with_session(lambda session: folders.get_stream(session, bucket, key, stream, quiet=quiet))
         return
@@ -222,15 +247,29 @@ def get(source: str, target: str, parallel: int, *, recursive: bool, as_json: bo
         print_json({**folders.described(info), "path": str(path)})
 
 
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise Refusal("config.invalid", "Standard input is closed.", advice="Name a file instead of '-'.")
+    return os.fdopen(0, "rb", buffering=0, closefd=False)
+
+
+def _ask_before_emptying(bucket: str) -> None:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise Refusal(
+            "config.invalid",
+            f"This removes every object of '{bucket}', and nobody is there to ask.",
+            advice="Add --yes if that is what you want.",
+        )
+    click.confirm(f"Remove every object of {bucket}?", abort=True, err=True)
+
+
 def finish(outcomes: list[Outcome], *, as_json: bool, quiet: bool) -> None:
     """Prints how a folder fared; exits with 1 (or 75 where trying again may help) if any object failed."""
-    from holdfast.app.cli.main import print_failure
-
     status = 0
     for outcome in outcomes:
         if outcome.failure is not None:
             if not as_json:
-                click.echo(f"holdfast: {outcome.name}:", err=True)
+                click.echo(f"holdfast: {shown(outcome.name)}:", err=True)
             status = max(status, print_failure(outcome.failure, as_json=as_json))
         elif as_json:
             print_json(outcome.info)
@@ -251,6 +290,8 @@ def finish(outcomes: list[Outcome], *, as_json: bool, quiet: bool) -> None:
 def ls(target: str, *, recursive: bool, long_form: bool, as_json: bool) -> None:
     """List buckets or objects.
 
+    Every line is one entry: control characters in keys are written as escapes. --json has keys as they are.
+
     \b
     Examples:
       holdfast ls                     your buckets
@@ -264,7 +305,7 @@ def ls(target: str, *, recursive: bool, long_form: bool, as_json: bool) -> None:
                 print_json(info)
             else:
                 details = f"{time_text(info.created)}  {info.storage_class:<12}  " if long_form else ""
-                click.echo(details + info.bucket)
+                click.echo(details + shown(info.bucket))
         return
     bucket, prefix = split_target(target)
     delimiter = "" if recursive else "/"
@@ -291,12 +332,12 @@ def _print_entry(entry: str | VersionInfo, *, long_form: bool, as_json: bool) ->
     if as_json:
         print_json({"prefix": entry} if isinstance(entry, str) else entry)
     elif not long_form:
-        click.echo(entry if isinstance(entry, str) else entry.key)
+        click.echo(shown(entry if isinstance(entry, str) else entry.key))
     elif isinstance(entry, str):
-        click.echo(f"{'':>9}  {'':19}  {'':12}  {entry}")
+        click.echo(f"{'':>9}  {'':19}  {'':12}  {shown(entry)}")
     else:
         size, time = size_text(entry.size), time_text(entry.created)
-        click.echo(f"{size:>9}  {time}  {entry.storage_class:<12}  {entry.key}")
+        click.echo(f"{size:>9}  {time}  {entry.storage_class:<12}  {shown(entry.key)}")
 
 
 @click.command()
@@ -320,7 +361,7 @@ def rm(target: str, parallel: int, *, recursive: bool, yes: bool, as_json: bool,
     if recursive:
         bucket, key = split_target(target)
         if not key and not yes:
-            click.confirm(f"Remove every object of {bucket}?", abort=True, err=True)
+            _ask_before_emptying(bucket)
         outcomes = with_session(
             lambda session: folders.remove_folder(session, bucket, folder_prefix(key), parallel=parallel)
         )
@@ -331,7 +372,7 @@ def rm(target: str, parallel: int, *, recursive: bool, yes: bool, as_json: bool,
     if as_json:
         print_json(info)
     elif not quiet:
-        click.echo(f"removed {bucket}/{key}", err=True)
+        click.echo(f"removed {bucket}/{shown(key)}", err=True)
 
 
 @click.command()
@@ -356,6 +397,8 @@ def stat(target: str, version_id: str | None, *, all_chunks: bool, as_json: bool
         return
     for line in health.summary_lines(found):
         click.echo(line)
+    if not found.chunks:
+        return
     click.echo()
     print_table(*health.node_table(found), right=health.NODE_RIGHT)
     click.echo()
@@ -363,4 +406,3 @@ def stat(target: str, version_id: str | None, *, all_chunks: bool, as_json: bool
     print_table(*shown, right=health.CHUNK_RIGHT)
     if left:
         click.echo(f"... and {left} more chunks (--chunks shows all)")
-    sys.stdout.flush()

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from holdfast.app.cli.output import plain_data
+from holdfast.app.cli.output import plain_data, shown
 from holdfast.app.cli.progress import Display
 from holdfast.client.attempts import Attempts, Ending
 from holdfast.client.paths import files_below, make_parents, path_below
@@ -95,13 +95,10 @@ async def get_one(session: AsyncSession, bucket: str, key: str, path: Path, *, q
 
 
 async def get_stream(session: AsyncSession, bucket: str, key: str, stream: BinaryIO, *, quiet: bool) -> None:
-    """Reads one object into a pipe. A reader who has seen enough ends it, without a complaint."""
+    """Reads one object into a pipe; raises BrokenPipeError when its reader has seen enough."""
     with Display(quiet=quiet, verb="read") as display:
         watch = _Watch(display.begin())
-        try:
-            info = await session.get(bucket, key, stream, progress=watch)
-        except BrokenPipeError:
-            return
+        info = await session.get(bucket, key, stream, progress=watch)
         display.finished(f"{bucket}/{key}", info.size, watch.seconds)
 
 
@@ -115,13 +112,14 @@ async def put_folder(
     quiet: bool,
     options: PutOptions,
 ) -> list[Outcome]:
-    """Stores every regular file below a folder; links and devices are passed over, and said."""
-    found, passed = files_below(folder)
-    with Display(
-        quiet=quiet, total=sum(each.size for each in found), count=len(found), verb="stored"
-    ) as display:
+    """Stores every regular file below a folder; links and devices are passed over, and said.
+
+    A file whose name cannot be a key fails by itself; the others are stored.
+    """
+    found, passed, unnameable = files_below(folder)
+    with Display(quiet=quiet, total=sum(each.size for each in found), verb="stored") as display:
         for path in passed:
-            display.say(f"passed over {path}: not a regular file")
+            display.say(f"passed over {shown(str(path))}: not a regular file")
 
         async def store(path: Path, key: str) -> Outcome:
             watch = _Watch(display.begin())
@@ -140,7 +138,7 @@ async def put_folder(
             for each in found:
                 yield Job(prefix + each.key, partial(store, each.path, prefix + each.key))
 
-        return await _all(work(), parallel)
+        return [*map(_unnameable, unnameable), *await _all(work(), parallel)]
 
 
 async def get_folder(
@@ -219,6 +217,11 @@ def _outcome(ending: Ending[str, Outcome]) -> Outcome:
     if isinstance(ending.failure, Failure):
         return Outcome(ending.tag, failure=ending.failure)
     return ending.result()
+
+
+def _unnameable(path: Path) -> Outcome:
+    failure = Refusal("name.invalid", f"The name of '{path}' is not UTF-8.", advice="Rename it first.")
+    return Outcome(shown(str(path)), failure=failure)
 
 
 def _make_folder(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from holdfast.app.cli.output import size_text, time_text
+from holdfast.app.cli.output import shown, size_text, time_text
 
 if TYPE_CHECKING:
     from holdfast.client.session import AsyncSession
@@ -37,7 +37,7 @@ def summary_lines(found: ObjectHealth) -> list[str]:
     version, rule = found.version, found.redundancy
     per_byte = f", {found.stored_bytes / version.size:.2f} stored bytes for each" if version.size else ""
     return [
-        f"{version.bucket}/{version.key}",
+        f"{version.bucket}/{shown(version.key)}",
         f"  size      {size_text(version.size)} ({version.size} bytes){per_byte}",
         f"  stored    {time_text(version.created)} UTC, version {version.version_id}",
         f"  checksum  {version.checksum}",
@@ -73,7 +73,7 @@ def node_table(found: ObjectHealth) -> Table:
             shards[node] += 1
             states.setdefault(node, Counter())[place.state] += 1
     rows = [
-        [name or "-", node_id, str(shards[name, node_id]), _states_text(states[name, node_id])]
+        [shown(name) or "-", node_id, str(shards[name, node_id]), _states_text(states[name, node_id])]
         for name, node_id in sorted(shards)
     ]
     return ["node", "id", "shards", "state"], rows

@@ -1,15 +1,25 @@
-"""The root of the `holdfast` command: names its groups, loads each only when it is used, prints failures."""
+"""The root of the `holdfast` command: names its groups, loads each only when it is used, ends it in order."""
 
 from __future__ import annotations
 
 import importlib
-import json
+import os
 import sys
-from typing import Final
+from typing import Any, Final
 
 import click
 
-from holdfast.world.errors import Failure, Refusal, Trouble
+from holdfast.app.cli.ending import (
+    EXIT_PIPE,
+    EXIT_STOPPED,
+    EXITS,
+    colour,
+    failure_of,
+    print_failure,
+    print_fault,
+    print_usage,
+)
+from holdfast.world.errors import Failure
 
 # Name -> (module, attribute, one line for `--help`). The line stands here so that help loads nothing.
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
@@ -22,16 +32,17 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "ls": ("holdfast.app.cli.files", "ls", "List buckets or objects."),
     "rm": ("holdfast.app.cli.files", "rm", "Remove objects."),
     "stat": ("holdfast.app.cli.files", "stat", "Show where an object's shards are and what it survives."),
-    "key": ("holdfast.app.cli.key", "key", "Make, lock and inspect the key that only you hold."),
+    "key": ("holdfast.app.cli.key", "key", "Make, lock, inspect and register the key that only you hold."),
+    "nodes": ("holdfast.app.cli.nodes", "nodes", "List the nodes of the fleet."),
     "node": ("holdfast.app.cli.node", "node", "Run a node on this machine."),
     "coordinator": ("holdfast.app.cli.coordinator", "coordinator", "Run a coordinator with its gateway."),
-    "admin": ("holdfast.app.cli.admin", "admin", "Tenants, access keys and invitations of a coordinator."),
+    "admin": ("holdfast.app.cli.admin", "admin", "Tenants, keys, nodes and upkeep of a coordinator."),
     "completion": ("holdfast.app.cli.completion", "completion", "Print the shell completion script."),
 }
 
-EXIT_REFUSAL = 1
-EXIT_TROUBLE = 75
-"""EX_TEMPFAIL of sysexits.h: the same command may work later."""
+
+class _PipeClosedError(Exception):
+    """The reader of our output has gone; kept apart from the OSErrors that click handles itself."""
 
 
 class LazyGroup(click.Group):
@@ -47,9 +58,27 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            raise click.NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Exit status"):
+            formatter.write_dl([(str(status), meaning) for status, meaning in EXITS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _PipeClosedError from error
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,33 +95,49 @@ def root() -> None:
     """
 
 
-def print_failure(failure: Failure, *, as_json: bool) -> int:
-    """Says a failure on standard error; returns the exit status."""
-    if as_json:
-        facts = {"code": failure.code, "message": failure.message, "advice": failure.advice}
-        click.echo(json.dumps({"error": {**facts, "facts": failure.facts}}), err=True)
-    else:
-        click.secho(f"holdfast: {failure.message}", fg="red", err=True)
-        if failure.advice:
-            click.echo(f"  {failure.advice}", err=True)
-        click.secho(f"  ({failure.code})", dim=True, err=True)
-    return EXIT_TROUBLE if isinstance(failure, Trouble) and failure.retry else EXIT_REFUSAL
-
-
 def main() -> None:
     """Entry point of the console script."""
+    _open_what_is_closed()
+    status = _run(as_json="--json" in sys.argv)
+    if status == EXIT_PIPE:
+        # What is still buffered has nobody to go to, and Python would complain about it at the very end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(status)
+
+
+def _run(*, as_json: bool) -> int:
     try:
-        root(standalone_mode=False)
-    except (Refusal, Trouble) as failure:
-        sys.exit(print_failure(failure, as_json="--json" in sys.argv))
+        result = root(standalone_mode=False, color=colour())
+        sys.stdout.flush() if sys.stdout else None
+    except Failure as failure:
+        return print_failure(failure, as_json=as_json)
     except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        return stop.exit_code
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        return print_usage(error, as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
-        sys.exit(130)
+        return EXIT_STOPPED
+    except (_PipeClosedError, BrokenPipeError):
+        return EXIT_PIPE
+    except OSError as error:
+        return print_failure(failure_of(error), as_json=as_json)
+    except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours must end in words too
+        return print_fault(error, as_json=as_json)
+    return result if isinstance(result, int) else 0
+
+
+def _open_what_is_closed() -> None:
+    """Puts /dev/null in place of standard streams that are closed (`>&-`).
+
+    Else the next file or socket would get their number, and messages would end up in it. Python's own
+    `sys.stdout` stays None, by which commands tell that nobody listens.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 if __name__ == "__main__":

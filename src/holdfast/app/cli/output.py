@@ -22,9 +22,36 @@ def size_text(count: float) -> str:
     return f"{count:.0f} B" if unit == 0 else f"{count:.3g} {UNITS[unit]}"
 
 
+def shown(text: str) -> str:
+    """The text on one line, as a terminal may be given it: control characters are written as escapes.
+
+    Keys and file names may hold anything; printed as they are, they could break lines or move the cursor.
+    `--json` has them as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":
+        # How Python carries a byte of a file name that is not UTF-8.
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode()
+
+
 def time_text(microseconds: int) -> str:
     """A time since the epoch for people, in UTC."""
     return datetime.fromtimestamp(microseconds / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def ago_text(microseconds: int) -> str:
+    """How long ago something was, for people: in the largest unit that fits."""
+    seconds = max(0, microseconds // 1_000_000)
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit} ago"
+    return f"{seconds} s ago"
 
 
 def plain_data(value: Any) -> Any:
