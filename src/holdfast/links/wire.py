@@ -64,7 +64,8 @@ class Wire(asyncio.BufferedProtocol, abc.ABC):
     def hang_up(self) -> None:
         """Closes the connection after what was handed over."""
         self.session.close()
-        if self._transport is not None:
+        # asyncio's TLS transports of Python 3.11 cannot be aborted any more once they were closed twice.
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.close()
 
     def abort(self) -> None:

@@ -172,7 +172,8 @@ class _Tunnel:
         if self._task is not None:
             self._task.cancel()
         for transport in (self._client, self.far.transport):
-            if transport is not None:
+            # asyncio's TLS transports of Python 3.11 cannot be aborted any more once they were closed twice.
+            if transport is not None and not transport.is_closing():
                 transport.close()
         self._relay.left(self)
 
