@@ -144,7 +144,7 @@ async def test_a_receipt_says_what_was_stored_under_which_grant(bench):
         await bench.put(grant),
         node_id=NODE.public,
         shard_id=SHARD,
-        root=tree.root_of(BODY),
+        roots=ROOTS,
         size=len(BODY),
         now=bench.clock.now(),
         serial=grants.read(grant).serial,

@@ -12,7 +12,7 @@ from typing import Any
 
 from holdfast.agent.answer import Answer
 from holdfast.agent.vault import Vault
-from holdfast.chunks import checksum
+from holdfast.chunks import checksum, tree
 from holdfast.chunks.keys import TenantKey
 from holdfast.chunks.redundancy import Redundancy
 from holdfast.client.session import AsyncSession
@@ -192,11 +192,17 @@ class Party:
         upload = self._open(request.upload_id)
         for done in request.chunks:
             places: dict[int, bytes] = {}
+            assert tree.roots_match(done.roots, done.chunk, self.rule)
             for shard in done.stored:
-                check_receipt(
-                    shard.receipt, node_id=shard.node_id, shard_id=shard_id(done.chunk.chunk_id, shard.index),
-                    root=None, size=done.chunk.shard_length, now=self.clock.now(),
-                )  # fmt: skip
+                try:
+                    check_receipt(
+                        shard.receipt, node_id=shard.node_id,
+                        shard_id=shard_id(done.chunk.chunk_id, shard.index),
+                        roots=done.roots, size=done.chunk.shard_length, now=self.clock.now(),
+                    )  # fmt: skip
+                except Refusal as refusal:
+                    refusal.facts.update(number=done.chunk.number, index=shard.index)
+                    raise
                 places[shard.index] = shard.node_id
             assert len(set(places.values())) == len(places) >= self.ack_at
             upload.chunks[done.chunk.number] = (done.chunk, places)

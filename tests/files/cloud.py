@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from typing import Any
 
 from holdfast.chunks import checksum, layout, tree
@@ -130,10 +131,15 @@ class Cloud:
         """The record of a chunk that nobody sealed; the tag makes it another one."""
         plain = f"{tag}{number}".encode().ljust(length, b".")[:length]
         sealed = layout.sealed_length(length)
+        per_shard = layout.shard_length(sealed, REDUNDANCY.k)
+        chunk_id = self.chance.bytes(16)
+        root = tree.chunk_root(
+            shard_roots(chunk_id), REDUNDANCY, shard_length=per_shard, sealed_length=sealed
+        )
         return ChunkRecord(
-            number=number, chunk_id=self.chance.bytes(16), plain_length=length, packed_length=length,
-            compressed=False, sealed_length=sealed, shard_length=layout.shard_length(sealed, REDUNDANCY.k),
-            root=b"r" * 32, checksum=checksum.crc64(plain),
+            number=number, chunk_id=chunk_id, plain_length=length, packed_length=length,
+            compressed=False, sealed_length=sealed, shard_length=per_shard, root=root,
+            checksum=checksum.crc64(plain),
         )  # fmt: skip
 
     async def plan(self, upload_id: str, *records: ChunkRecord) -> list[ChunkPlan]:
@@ -143,14 +149,14 @@ class Cloud:
         asked = control.UploadPlan(upload_id=upload_id, session_key=SESSION.public, chunks=wishes)
         return (await self.ask(asked)).plans
 
-    def store(self, target: Target, *, root: bytes = b"x" * 32) -> StoredShard:
-        """What a node answers that stored the shard it was granted."""
+    def store(self, target: Target, *, roots: bytes = b"") -> StoredShard:
+        """What a node answers that stored the shard it was granted, beside its chunk's shard roots."""
         grant = grants.read(target.grant)
         receipt = sign_receipt(
             self.keys[target.node.node_id],
             serial=grant.serial,
             shard_id=grant.shard_id,
-            root=root,
+            roots=roots or shard_roots(grant.shard_id[:16]),
             size=grant.max_bytes,
             time=self.clock.now(),
         )
@@ -162,7 +168,7 @@ class Cloud:
         """Plans chunks and stores some of their shards, but does not record them."""
         plans = await self.plan(upload_id, *records)
         return [
-            ChunkDone(chunk=record, stored=[self.store(plan.targets[index]) for index in shards])
+            finished(record, [self.store(plan.targets[index]) for index in shards])
             for record, plan in zip(records, plans, strict=True)
         ]
 
@@ -204,6 +210,16 @@ class Cloud:
             joined = b"".join(row.shard_ids for row in rows)
             found[alias] = [joined[at : at + SHARD_ID_BYTES] for at in range(0, len(joined), SHARD_ID_BYTES)]
         return {alias: ids for alias, ids in found.items() if ids}
+
+
+def shard_roots(chunk_id: bytes) -> bytes:
+    """The shard roots of a chunk that nobody sealed."""
+    return b"".join([sha256(chunk_id + bytes([index])).digest() for index in range(REDUNDANCY.n)])
+
+
+def finished(record: ChunkRecord, stored: Sequence[StoredShard]) -> ChunkDone:
+    """What a client tells of a chunk that nobody sealed."""
+    return ChunkDone(chunk=record, stored=list(stored), roots=shard_roots(record.chunk_id))
 
 
 def real_root(shards: Sequence[bytes], record: ChunkRecord) -> bytes:

@@ -8,10 +8,13 @@ from alembic.migration import MigrationContext
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection
-from tests.files.cloud import CHUNK, Cloud
+from tests.files.cloud import CHUNK, REDUNDANCY, Cloud, finished, shard_roots
 
+from holdfast.chunks import tree
 from holdfast.chunks.redundancy import Redundancy
 from holdfast.files import placed, store
+from holdfast.files.faults import Report
+from holdfast.files.mending import Mending
 from holdfast.files.recording import check_chunk
 from holdfast.protocol import control, grants
 from holdfast.protocol.messages import shard_id
@@ -53,9 +56,7 @@ async def test_a_receipt_that_proves_nothing_refuses_the_request(cloud: Cloud, f
     [done] = await cloud.send(upload_id, [cloud.chunk()])
     first, second = done.stored[:2]
     bad = StoredShard(index=0, node_id=first.node_id, receipt=forge(first.receipt, second.receipt))
-    asked = control.UploadRecord(
-        upload_id=upload_id, chunks=[ChunkDone(chunk=done.chunk, stored=[bad, *done.stored[1:]])]
-    )
+    asked = control.UploadRecord(upload_id=upload_id, chunks=[finished(done.chunk, [bad, *done.stored[1:]])])
     with pytest.raises(Refusal) as caught:
         await cloud.ask(asked)
     assert caught.value.code == code
@@ -70,12 +71,12 @@ async def test_a_receipt_of_a_node_outside_the_fleet_is_refused(cloud: Cloud) ->
         STRANGER,
         serial=b"s" * grants.SERIAL_BYTES,
         shard_id=shard_id(record.chunk_id, 4),
-        root=b"r" * 32,
+        roots=shard_roots(record.chunk_id),
         size=record.shard_length,
         time=cloud.clock.now(),
     )
     stored = [*done.stored[:4], StoredShard(index=4, node_id=STRANGER.public, receipt=receipt)]
-    asked = control.UploadRecord(upload_id=upload_id, chunks=[ChunkDone(chunk=record, stored=stored)])
+    asked = control.UploadRecord(upload_id=upload_id, chunks=[finished(record, stored)])
     with pytest.raises(Refusal) as caught:
         await cloud.ask(asked)
     assert caught.value.code == "node.unknown"
@@ -95,7 +96,7 @@ async def test_a_receipt_of_a_node_outside_the_fleet_is_refused(cloud: Cloud) ->
     ],
 )
 async def test_a_record_that_cannot_be_is_refused(cloud: Cloud, changes: dict, code: str) -> None:
-    done = ChunkDone(chunk=changed(cloud.chunk(), **changes), stored=[])
+    done = finished(changed(cloud.chunk(), **changes), [])
     with pytest.raises(Refusal) as caught:
         check_chunk(done, Redundancy(2, 5, 4), CHUNK)
     assert caught.value.code == code
@@ -103,18 +104,92 @@ async def test_a_record_that_cannot_be_is_refused(cloud: Cloud, changes: dict, c
 
 async def test_a_chunk_longer_than_the_upload_is_cut_is_refused(cloud: Cloud) -> None:
     with pytest.raises(Refusal, match="the upload's chunks have"):
-        check_chunk(ChunkDone(chunk=cloud.chunk(), stored=[]), Redundancy(2, 5, 4), CHUNK - 1)
+        check_chunk(finished(cloud.chunk(), []), Redundancy(2, 5, 4), CHUNK - 1)
 
 
 async def test_another_contents_under_a_recorded_id_is_refused(cloud: Cloud) -> None:
     upload_id = await cloud.begin()
     [done] = await cloud.send(upload_id, [cloud.chunk()])
     await cloud.ask(control.UploadRecord(upload_id=upload_id, chunks=[done]))
-    for chunk, number in ((changed(done.chunk, root=b"R" * 32), 0), (changed(done.chunk, number=1), 1)):
-        asked = control.UploadRecord(upload_id=upload_id, chunks=[ChunkDone(chunk=chunk, stored=done.stored)])
+    for chunk, number in ((changed(done.chunk, checksum=7), 0), (changed(done.chunk, number=1), 1)):
+        asked = control.UploadRecord(upload_id=upload_id, chunks=[finished(chunk, done.stored)])
         with pytest.raises(Refusal) as caught:
             await cloud.ask(asked)
         assert (caught.value.code, caught.value.facts["number"]) == ("request.invalid", number)
+
+
+async def test_a_chunk_root_that_does_not_stand_over_its_shard_roots_is_refused(cloud: Cloud) -> None:
+    upload_id = await cloud.begin()
+    [done] = await cloud.send(upload_id, [cloud.chunk()])
+    good = shard_roots(done.chunk.chunk_id)
+    for chunk, roots in (
+        (changed(done.chunk, root=b"R" * 32), good),
+        (done.chunk, b""),
+        (done.chunk, good[:-32]),
+        (done.chunk, good + good[:32]),
+        (done.chunk, good[:-1] + bytes([good[-1] ^ 1])),
+    ):
+        asked = control.UploadRecord(
+            upload_id=upload_id, chunks=[ChunkDone(chunk=chunk, stored=done.stored, roots=roots)]
+        )
+        with pytest.raises(Refusal, match="does not stand over") as caught:
+            await cloud.ask(asked)
+        assert caught.value.code == "request.invalid"
+    assert (await cloud.ask(control.UploadShow(upload_id=upload_id))).chunks == []
+
+
+async def test_a_shard_kept_beside_other_roots_than_the_recorded_ones_does_not_count(cloud: Cloud) -> None:
+    """Readers would be shown those roots, and blame the node for them."""
+    upload_id = await cloud.begin()
+    record = cloud.chunk()
+    [plan] = await cloud.plan(upload_id, record)
+    good = shard_roots(record.chunk_id)
+    other = good[:64] + bytes(32) + good[96:]
+    for stored in (range(4), range(4, 5)):
+        # The first time around the chunk is new, the second time a late shard is added to it.
+        honest = [cloud.store(plan.targets[index]) for index in stored]
+        false = cloud.store(plan.targets[4], roots=other)
+        asked = control.UploadRecord(upload_id=upload_id, chunks=[finished(record, [*honest[:-1], false])])
+        with pytest.raises(Refusal) as caught:
+            await cloud.ask(asked)
+        assert caught.value.code == "signature.invalid"
+        assert (caught.value.facts["number"], caught.value.facts["index"]) == (0, 4)
+        await cloud.ask(control.UploadRecord(upload_id=upload_id, chunks=[finished(record, honest)]))
+    version = await cloud.commit(upload_id, [record])
+    asked = control.UploadRecord(upload_id=upload_id, chunks=[finished(record, [false])])
+    with pytest.raises(Refusal):
+        await cloud.ask(asked)
+    assert version.chunk_count == 1
+
+
+async def test_a_receipt_for_a_shard_that_was_proven_lost_since_proves_nothing(cloud: Cloud) -> None:
+    upload_id = await cloud.begin()
+    [done] = await cloud.send(upload_id, [cloud.chunk()])
+    asked = control.UploadRecord(upload_id=upload_id, chunks=[done])
+    await cloud.ask(asked)
+    mending = Mending(database=cloud.database, journal=cloud.journal, clock=cloud.clock)
+    [state], _ = await mending.page((0, -1), 10)
+    await mending.confirm(state, [Report(2, state.aliases[2], "missing", "it said so")])
+    await cloud.ask(asked)
+    [after], _ = await mending.page((0, -1), 10)
+    assert after.aliases == (*state.aliases[:2], 0, *state.aliases[3:])
+
+
+async def test_a_shard_named_twice_is_refused(cloud: Cloud) -> None:
+    upload_id = await cloud.begin()
+    [done] = await cloud.send(upload_id, [cloud.chunk()])
+    asked = control.UploadRecord(
+        upload_id=upload_id, chunks=[finished(done.chunk, [*done.stored, done.stored[0]])]
+    )
+    with pytest.raises(Refusal, match="twice") as caught:
+        await cloud.ask(asked)
+    assert caught.value.code == "request.invalid"
+
+
+def test_what_a_receipt_names_stands_for_every_shard_root() -> None:
+    roots = shard_roots(bytes(16))
+    digests = {tree.roots_digest(roots[:at] + b"?" + roots[at + 1 :]) for at in range(len(roots))}
+    assert len(digests | {tree.roots_digest(roots)}) == 32 * REDUNDANCY.n + 1
 
 
 @given(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.files.cloud import ALICE, BOB, CHUNK, CLOSING, ENVELOPE, SESSION, START, Cloud
+from tests.files.cloud import ALICE, BOB, CHUNK, CLOSING, ENVELOPE, SESSION, START, Cloud, finished
 
 from holdfast.chunks import checksum
 from holdfast.files import placed, store, store_chunks, store_uploads
 from holdfast.protocol import control, grants
 from holdfast.protocol.messages import shard_id
-from holdfast.protocol.nouns import ChunkDone, ClassInfo, RedundancyInfo, VersionInfo
+from holdfast.protocol.nouns import ClassInfo, RedundancyInfo, VersionInfo
 from holdfast.world.errors import Refusal, Trouble
 
 
@@ -118,7 +118,7 @@ async def test_late_shards_are_added_before_and_after_the_commit(cloud: Cloud) -
     record = cloud.chunk()
     [done] = await cloud.send(upload_id, [record])
     for shards, present in (([0, 1, 2], [0, 1, 2]), ([3], [0, 1, 2, 3]), ([3], [0, 1, 2, 3])):
-        part = ChunkDone(chunk=record, stored=[done.stored[index] for index in shards])
+        part = finished(record, [done.stored[index] for index in shards])
         await cloud.ask(control.UploadRecord(upload_id=upload_id, chunks=[part]))
         assert held((await rows_of(cloud, upload_id))[0]) == present
     await cloud.commit(upload_id, [record])
@@ -167,7 +167,7 @@ async def test_a_second_copy_of_a_shard_is_surplus_and_deleted(cloud: Cloud) -> 
     )  # fmt: skip
     [target] = (await cloud.ask(asked)).targets
     for stored in (done.stored, [cloud.store(target)]):
-        part = ChunkDone(chunk=record, stored=stored)
+        part = finished(record, stored)
         await cloud.ask(control.UploadRecord(upload_id=upload_id, chunks=[part]))
     assert await cloud.deletions() == {
         cloud.fleet.alias_of(target.node.node_id): [shard_id(record.chunk_id, 0)]
@@ -322,7 +322,7 @@ async def test_several_shards_on_one_node_count_once(cloud: Cloud) -> None:
         moved = [target for target in again.targets if target.node.node_id == one and target.index != 0]
     other = next(t for t in plan.targets[1:] if t.index != moved[0].index)
     stored = [cloud.store(target) for target in (plan.targets[0], moved[0], other)]
-    asked = control.UploadRecord(upload_id=upload_id, chunks=[ChunkDone(chunk=record, stored=stored)])
+    asked = control.UploadRecord(upload_id=upload_id, chunks=[finished(record, stored)])
     assert await code_of(cloud.ask(asked)) == "upload.incomplete"
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.chunks.tree import roots_digest
 from holdfast.protocol.fleet import Register, Welcome
 from holdfast.protocol.grants import (
     GRANT_BYTES,
@@ -178,21 +179,21 @@ def test_account_tags_differ_by_account_and_period():
 def receipt(**changes):
     return sign_receipt(
         NODE,
-        **{"serial": b"s" * 16, "shard_id": SHARD, "root": b"r" * 32, "size": 77, "time": NOW, **changes},
+        **{"serial": b"s" * 16, "shard_id": SHARD, "roots": b"r" * 32, "size": 77, "time": NOW, **changes},
     )
 
 
 def believed(sealed, **changes):
     return check_receipt(
         sealed,
-        **{"node_id": NODE.public, "shard_id": SHARD, "root": b"r" * 32, "size": 77, "now": NOW, **changes},
+        **{"node_id": NODE.public, "shard_id": SHARD, "roots": b"r" * 32, "size": 77, "now": NOW, **changes},
     )
 
 
 def test_a_receipt_is_believed_for_what_it_says():
     told = believed(receipt())
-    assert told == (b"s" * 16, NODE.public, SHARD, b"r" * 32, 77, NOW)
-    assert told == believed(receipt(), root=None, serial=b"s" * 16)
+    assert told == (b"s" * 16, NODE.public, SHARD, roots_digest(b"r" * 32), 77, NOW)
+    assert told == believed(receipt(), serial=b"s" * 16)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_a_receipt_is_believed_for_what_it_says():
     [
         {"node_id": CLIENT.public},
         {"shard_id": b"k" * 18},
-        {"root": b"q" * 32},
+        {"roots": b"q" * 32},
         {"size": 78},
         {"serial": b"t" * 16},
         {"now": NOW - SKEW - 1},

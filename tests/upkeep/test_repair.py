@@ -105,6 +105,43 @@ async def test_shards_of_nodes_that_are_gone_are_rebuilt_elsewhere(
     assert await run_round(repair_of(cloud, warehouse)) == 0
 
 
+async def test_a_chunk_that_was_coded_wrongly_keeps_no_other_from_being_repaired(
+    cloud: Cloud, warehouse: Warehouse
+) -> None:
+    """Its tenant can only hurt itself."""
+    await warehouse.put(cloud, "cat", coded=False)
+    await warehouse.put(cloud, "dog")
+    states, _ = await mending_of(cloud).page((0, -1), 10)
+    gone = {alias for state in states for alias in state.aliases[2:4]}
+    cloud.clock.forward(13 * HOUR)
+    cloud.beat(silent=gone)
+    repair = repair_of(cloud, warehouse)
+    await run_round(repair)
+    after, _ = await mending_of(cloud).page((0, -1), 10)
+    assert after[0].aliases == states[0].aliases
+    assert not set(after[1].aliases) & gone
+    # It is not read over and over again either.
+    fetched = warehouse.fetched
+    await run_round(repair)
+    assert warehouse.fetched == fetched
+
+
+async def test_a_repair_in_vain_deletes_nothing_that_is_placed_by_now(
+    cloud: Cloud, warehouse: Warehouse
+) -> None:
+    """A late shard of the client, or another coordinator's repair, may have come to the same place first."""
+    await warehouse.put(cloud, indexes=range(3))
+    mending = mending_of(cloud)
+    [state], _ = await mending.page((0, -1), 10)
+    first, second = sorted(set(cloud.rows) - set(state.aliases))[:2]
+    moved = await mending.move(state, [(3, first)])
+    assert moved is not None
+    assert await mending.move(state, [(3, first), (4, second)]) is None
+    [after], _ = await mending.page((0, -1), 10)
+    assert after.aliases == (*state.aliases[:3], first, 0)
+    assert await cloud.deletions() == {second: [shard_id(state.record.chunk_id, 4)]}
+
+
 async def test_a_night_of_silence_is_no_loss(cloud: Cloud, warehouse: Warehouse) -> None:
     await warehouse.put(cloud)
     aliases = await aliases_of(cloud)

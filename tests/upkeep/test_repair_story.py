@@ -82,7 +82,7 @@ class Story:
             shard = memoryview(shards[target.index])
             receipt = await self.carrier.store(target, record.chunk_id, shard, roots)
             stored.append(StoredShard(index=target.index, node_id=target.node.node_id, receipt=receipt))
-        done = ChunkDone(chunk=record, stored=stored)
+        done = ChunkDone(chunk=record, stored=stored, roots=roots)
         await self.cloud.ask(control.UploadRecord(upload_id=upload_id, chunks=[done]))
         await self.cloud.commit(upload_id, [record])
         return shards

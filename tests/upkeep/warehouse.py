@@ -52,13 +52,19 @@ class Warehouse:
         if node_id in self.down:
             raise Trouble("node.unreachable", "It does not answer.")
 
-    async def put(self, cloud: Cloud, key: str = "cat", *, indexes: range = range(5)) -> VersionInfo:
-        """Uploads an object of one chunk whose shards really are what its root stands over."""
+    async def put(
+        self, cloud: Cloud, key: str = "cat", *, indexes: range = range(5), coded: bool = True
+    ) -> VersionInfo:
+        """Uploads an object of one chunk whose shards really are what its root stands over.
+
+        Unless `coded`, they are no code word: the parity is made up.
+        """
         upload_id = await cloud.begin(key)
         record = cloud.chunk()
         length = record.shard_length
         slot = bytearray(cloud.chance.bytes(2 * length).ljust(5 * length, b"\0"))
-        best_erasure().encode(memoryview(slot), REDUNDANCY, length)
+        if coded:
+            best_erasure().encode(memoryview(slot), REDUNDANCY, length)
         shards = [bytes(slot[index * length : (index + 1) * length]) for index in range(5)]
         roots = tree.roots_of(shards)
         fields = {name: getattr(record, name) for name in record.__struct_fields__}
@@ -68,8 +74,8 @@ class Warehouse:
         for index in indexes:
             target = plan.targets[index]
             self.shards[target.node.node_id, shard_id(record.chunk_id, index)] = (shards[index], roots)
-            stored.append(cloud.store(target, root=tree.root_at(roots, index)))
-        done = ChunkDone(chunk=record, stored=stored)
+            stored.append(cloud.store(target, roots=roots))
+        done = ChunkDone(chunk=record, stored=stored, roots=roots)
         await cloud.ask(control.UploadRecord(upload_id=upload_id, chunks=[done]))
         return await cloud.commit(upload_id, [record])
 

@@ -29,6 +29,7 @@ ALGORITHM_BLAKE3 = 1
 
 _SHARD_TAG = b"holdfast shard root\0"
 _CHUNK_TAG = b"holdfast chunk root\0"
+_ROOTS_TAG = b"holdfast shard roots\0"
 _SHARD_HEAD = struct.Struct(">20sBBQ")
 _CHUNK_HEAD = struct.Struct(">20sBBBBQQ")
 
@@ -61,6 +62,11 @@ def chunk_root(roots: bytes, redundancy: Redundancy, *, shard_length: int, seale
         _CHUNK_TAG, TREE_VERSION, ALGORITHM_BLAKE3, redundancy.k, redundancy.n, shard_length, sealed_length
     )
     return blake3(head + roots).digest()
+
+
+def roots_digest(roots: bytes) -> bytes:
+    """32 bytes that stand for the n shard roots of a chunk where its lengths are not known: in receipts."""
+    return blake3(_ROOTS_TAG + roots).digest()
 
 
 def root_at(roots: bytes, index: int) -> bytes:

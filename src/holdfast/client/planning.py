@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Final
+
+import msgspec
 
 from holdfast.chunks import layout
 from holdfast.chunks.metadata import CHUNK_ID_BYTES
@@ -18,16 +21,15 @@ from holdfast.protocol.control import (
     UploadPlan,
     UploadRecord,
 )
-from holdfast.protocol.messages import shard_id
 from holdfast.protocol.nouns import ChunkDone, ChunkWish, Target
-from holdfast.protocol.receipts import check_receipt
 from holdfast.world.chance import Chance
-from holdfast.world.clock import Clock
 from holdfast.world.errors import Failure, Refusal
 
 BATCH_MAX = 16
 BATCH_MAX_UNSIZED = 4
 assert BATCH_MAX <= PLAN_CHUNKS_MAX
+
+_ABOUT_RECEIPTS: Final = frozenset({"signature.invalid", "format.invalid", "format.newer", "node.unknown"})
 
 
 class Planner:
@@ -133,11 +135,9 @@ class Planner:
 class Recorder:
     """Tells the coordinator of finished chunks; those that end while a request is under way go together."""
 
-    def __init__(self, control: Control, *, upload_id: str, ack_at: int, clock: Clock) -> None:
+    def __init__(self, control: Control, *, upload_id: str) -> None:
         self._control = control
         self._upload_id = upload_id
-        self._ack_at = ack_at
-        self._clock = clock
         self._waiting: list[ChunkDone] = []
         self._telling: asyncio.Task[None] | None = None
 
@@ -165,32 +165,30 @@ class Recorder:
     async def _tell(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[:RECORD_CHUNKS_MAX], self._waiting[RECORD_CHUNKS_MAX:]
-            try:
-                await self._control.call(UploadRecord(upload_id=self._upload_id, chunks=batch))
-            except Refusal as refusal:
-                if refusal.code not in {"signature.invalid", "format.invalid", "node.unknown"}:
-                    raise
-                kept = [self._believed(done) for done in batch]
-                if kept == batch:
-                    raise
-                await self._control.call(UploadRecord(upload_id=self._upload_id, chunks=kept))
+            recorded = False
+            while not recorded:
+                try:
+                    await self._control.call(UploadRecord(upload_id=self._upload_id, chunks=batch))
+                    recorded = True
+                except Refusal as refusal:
+                    batch = _without_refused(batch, refusal)
 
-    def _believed(self, done: ChunkDone) -> ChunkDone:
-        """The chunk without receipts that prove nothing.
 
-        Checking every receipt here would cost a tenth of an upload; so that is done only when the coordinator
-        refused one, and one lying node then costs a shard, not the upload.
-        """
-        good = []
-        for shard in done.stored:
-            with suppress(Refusal):
-                check_receipt(
-                    shard.receipt,
-                    node_id=shard.node_id,
-                    shard_id=shard_id(done.chunk.chunk_id, shard.index),
-                    root=None,
-                    size=done.chunk.shard_length,
-                    now=self._clock.now(),
-                )
-                good.append(shard)
-        return ChunkDone(chunk=done.chunk, stored=good)
+def _without_refused(batch: list[ChunkDone], refusal: Refusal) -> list[ChunkDone]:
+    """The batch without the receipt that was refused; raises the refusal if it names none of the batch's.
+
+    The coordinator's word is taken for it: receipts are checked by its clock, which is not ours. So a node
+    that lies, or whose clock ran away, costs a shard and not the upload.
+    """
+    if refusal.code not in _ABOUT_RECEIPTS:
+        raise refusal
+    named = (refusal.facts.get("number"), refusal.facts.get("index"))
+    kept = [
+        msgspec.structs.replace(
+            done, stored=[shard for shard in done.stored if (done.chunk.number, shard.index) != named]
+        )
+        for done in batch
+    ]
+    if kept == batch:
+        raise refusal
+    return kept

@@ -139,9 +139,7 @@ class Upload:
             recorded=frozenset(begun.recorded),
             chance=gear.chance,
         )
-        self._recorder = Recorder(
-            gear.control, upload_id=ticket.upload_id, ack_at=ticket.ack_at, clock=gear.clock
-        )
+        self._recorder = Recorder(gear.control, upload_id=ticket.upload_id)
 
     async def run(self) -> VersionInfo:
         """Moves everything and commits; raises the first failure, having stopped all that was under way."""
@@ -260,7 +258,7 @@ class Upload:
             replace=replace,
         )
         stored = await scatter.run(await self._planner.targets(number))
-        self._recorder.add(ChunkDone(chunk=record, stored=stored))
+        self._recorder.add(ChunkDone(chunk=record, stored=stored, roots=cargo.roots))
         return record
 
     async def _commit(self) -> VersionInfo:

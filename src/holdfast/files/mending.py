@@ -100,7 +100,11 @@ def move(
     chunk = _as_read(connection, state)
     chunk_id = state.record.chunk_id
     if chunk is None:
-        journal(connection, [(alias, shard_id(chunk_id, index)) for index, alias in moves], now)
+        # Whoever was faster may have put the same shard in the same place: that one is not in vain.
+        current = store_chunks.chunk_by_id(connection, chunk_id)
+        held = set(enumerate(placed.unpack(current.placement))) if current is not None else set()
+        vain = [(alias, shard_id(chunk_id, index)) for index, alias in moves if (index, alias) not in held]
+        journal(connection, vain, now)
         return None
     placement = placed.change(chunk.placement, moves)
     swapped = store_chunks.swap_placement(connection, chunk, placement)

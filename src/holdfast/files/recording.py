@@ -13,15 +13,16 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from holdfast.chunks import tree
 from holdfast.chunks.layout import check_record
 from holdfast.chunks.redundancy import Redundancy
 from holdfast.files import placed, store_chunks, store_uploads
 from holdfast.files.store_chunks import Chunk
 from holdfast.files.store_uploads import Upload
 from holdfast.protocol.messages import shard_id
-from holdfast.protocol.nouns import ChunkDone, ChunkRecord
+from holdfast.protocol.nouns import ChunkDone, ChunkRecord, StoredShard
 from holdfast.protocol.receipts import check_receipt
-from holdfast.world.errors import Refusal
+from holdfast.world.errors import Fact, Refusal
 
 CHUNKS_OF_VERSION_MAX = 10_000_000
 
@@ -49,38 +50,56 @@ def check_chunk(done: ChunkDone, redundancy: Redundancy, chunk_size: int) -> Non
         )
     if record.number >= CHUNKS_OF_VERSION_MAX or not 0 <= record.checksum < 1 << 64:
         raise Refusal("request.invalid", f"Chunk {record.number} has an impossible number or checksum.")
-    if any(not 0 <= shard.index < redundancy.n for shard in done.stored):
-        raise Refusal("request.invalid", f"Chunk {record.number} names a shard that it does not have.")
+    indexes = [shard.index for shard in done.stored]
+    if any(not 0 <= index < redundancy.n for index in indexes) or len(set(indexes)) < len(indexes):
+        raise Refusal(
+            "request.invalid", f"Chunk {record.number} names a shard twice, or one that it does not have."
+        )
+    if not tree.roots_match(done.roots, record, redundancy):
+        raise Refusal(
+            "request.invalid",
+            f"The root of chunk {record.number} does not stand over the shard roots that came with it.",
+            advice="Seal the chunk again under a fresh id, and send its shard roots with it.",
+            number=record.number,
+        )
 
 
 def prove(done: ChunkDone, aliases: Mapping[bytes, int | None], now: int) -> ProvenChunk:
     """What the receipts prove.
 
-    A receipt that proves nothing refuses the whole request: it is never made by accident.
+    One that proves nothing refuses the whole request, and is named in the refusal's facts: `number`, `index`.
 
     Raises:
         Refusal: "signature.invalid", "format.invalid", "format.newer" or "node.unknown".
     """
+    places = [(shard.index, _proven_alias(done, shard, aliases[shard.node_id], now)) for shard in done.stored]
+    return ProvenChunk(done.chunk, sorted(places))
+
+
+def _proven_alias(done: ChunkDone, shard: StoredShard, alias: int | None, now: int) -> int:
+    """The node that holds the shard, as its receipt proves."""
     record = done.chunk
-    places: dict[int, int] = {}
-    for shard in done.stored:
+    named: dict[str, Fact] = {"number": record.number, "index": shard.index}
+    named["node"] = shard.node_id.hex()[:16]
+    try:
         check_receipt(
             shard.receipt,
             node_id=shard.node_id,
             shard_id=shard_id(record.chunk_id, shard.index),
-            root=None,
+            roots=done.roots,
             size=record.shard_length,
             now=now,
         )
-        alias = aliases[shard.node_id]
-        if alias is None:
-            raise Refusal(
-                "node.unknown",
-                "A receipt was signed by a node that does not belong to the fleet.",
-                node=shard.node_id.hex()[:16],
-            )
-        places.setdefault(shard.index, alias)
-    return ProvenChunk(record, sorted(places.items()))
+    except Refusal as refusal:
+        refusal.facts.update(named)
+        raise
+    if alias is None:
+        stranger = Refusal(
+            "node.unknown", "A receipt was signed by a node that does not belong to the fleet."
+        )
+        stranger.facts.update(named)
+        raise stranger
+    return alias
 
 
 def stored_count(placement: bytes) -> int:
@@ -206,11 +225,21 @@ def _add_shards(connection: Connection, held: Chunk, chunk: ProvenChunk) -> list
             advice="A chunk that is sealed again needs a fresh id.",
             number=held.number,
         )
-    placement, added, surplus = placed.merge(held.placement, chunk.stored)
+    # A receipt may be older than the proof that its shard was lost; that shard's deletion is journalled.
+    believed = [place for place in chunk.stored if not _proven_lost(connection, held, place)]
+    placement, added, surplus = placed.merge(held.placement, believed)
     if added:
         swapped = store_chunks.swap_placement(connection, held, placement)
         assert swapped, "the row was read in this transaction"
     return _named(held.chunk_id, surplus)
+
+
+def _proven_lost(connection: Connection, held: Chunk, place: tuple[int, int]) -> bool:
+    index, alias = place
+    if placed.unpack(held.placement)[index] == alias:
+        return False
+    fault = store_chunks.fault_at(connection, held.stream, held.number, index, alias)
+    return fault is not None and fault.state == "confirmed"
 
 
 def _named(chunk_id: bytes, places: list[tuple[int, int]]) -> list[tuple[int, bytes]]:

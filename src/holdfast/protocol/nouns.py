@@ -103,10 +103,15 @@ class StoredShard(Struct, frozen=True, kw_only=True):
 
 
 class ChunkDone(Struct, frozen=True, kw_only=True):
-    """A chunk that reached its acknowledgement rule. May be sent again with more shards: they are added."""
+    """A chunk that reached its acknowledgement rule. May be sent again with more shards: they are added.
+
+    `roots` holds the n shard roots, 32 bytes each, in order: what the chunk's root stands over, and what
+    every receipt names. A chunk without them is refused.
+    """
 
     chunk: ChunkRecord
     stored: list[StoredShard]
+    roots: bytes = b""
 
 
 class Source(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from holdfast.chunks.tree import root_at
 from holdfast.client.peers import Peers
 from holdfast.protocol.messages import Fetched, GetShard, NodeReply, PutShard, Stored, shard_id
 from holdfast.protocol.nouns import NodeAddress, Source, Target
@@ -46,7 +45,7 @@ class NodeCarrier:
             reply.receipt,
             node_id=target.node.node_id,
             shard_id=shard_id(chunk_id, target.index),
-            root=root_at(roots, target.index),
+            roots=roots,
             size=len(shard),
             now=self._clock.now(),
         )

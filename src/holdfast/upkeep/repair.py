@@ -23,13 +23,15 @@ from holdfast.files.placed import NOT_STORED
 from holdfast.files.places import Holder, Places, ShardWish
 from holdfast.protocol.nouns import Source, Target
 from holdfast.upkeep.passes import Reading
-from holdfast.upkeep.plans.repair import ChunkRepair, RepairPlan, RepairRules, plan_repair
+from holdfast.upkeep.plans.repair import HOUR, ChunkRepair, RepairPlan, RepairRules, plan_repair
 from holdfast.world.clock import Clock
-from holdfast.world.errors import Failure
+from holdfast.world.errors import Failure, Trouble
 from holdfast.world.offload import Offload
 
 PAGE = 500
 CHUNKS_AT_A_TIME = 4
+HOPELESS_REST = 24 * HOUR
+"""Microseconds before a chunk is read again that was coded wrongly: it never gets better."""
 ACCOUNT = "upkeep"
 """Whom the grants of repairs are booked to."""
 
@@ -103,6 +105,7 @@ class Repair:
         self._clock = clock
         self._offload = offload
         self._rules = rules or RepairRules()
+        self._hopeless: dict[bytes, int] = {}
 
     async def read(self, after: Any) -> Reading[list[ChunkState]]:
         """A page of all chunks there are; `after` is a position."""
@@ -115,7 +118,9 @@ class Repair:
 
     async def do(self, plan: RepairPlan) -> bool:
         """Carries the repairs out in the plan's order; one that fails is met again in the next round."""
-        waiting = iter(plan.repairs)
+        now = self._clock.now()
+        self._hopeless = {chunk_id: until for chunk_id, until in self._hopeless.items() if until > now}
+        waiting = iter([one for one in plan.repairs if one.chunk.record.chunk_id not in self._hopeless])
 
         async def work() -> None:
             for repair in waiting:
@@ -130,12 +135,13 @@ class Repair:
         try:
             await self._mend(repair)
         except Failure as failure:
-            log.warning(
-                "repair failed",
-                chunk=repair.chunk.record.chunk_id.hex(),
-                code=failure.code,
-                why=failure.message,
-            )
+            chunk_id = repair.chunk.record.chunk_id
+            log.warning("repair failed", chunk=chunk_id.hex(), code=failure.code, why=failure.message)
+            if failure.code == "metadata.forged":
+                self._hopeless[chunk_id] = self._clock.now() + HOPELESS_REST
+        except Exception:
+            # One chunk that trips over a fault of ours must not keep all others from being repaired.
+            log.exception("repair failed", chunk=repair.chunk.record.chunk_id.hex(), code="internal")
 
     async def _mend(self, repair: ChunkRepair) -> None:
         length = repair.chunk.record.shard_length
@@ -223,9 +229,13 @@ class Repair:
         wanted = {index: bench.room(index) for index in missing}
         self._erasure.rebuild(bench.redundancy, bench.shards, wanted)
         for index, shard in wanted.items():
-            assert tree.root_of(shard) == tree.root_at(bench.roots, index), (
-                "shards rebuilt from verified ones are what the chunk's root stands over"
-            )
+            if tree.root_of(shard) != tree.root_at(bench.roots, index):
+                # Verified shards rebuild to others than the roots say only if they never were one code word.
+                raise Trouble(
+                    "metadata.forged",
+                    f"Shard {index} cannot be rebuilt: whoever sealed the chunk coded it wrongly.",
+                    retry=False,
+                )
         bench.shards.update(wanted)
 
     async def _place(self, bench: _Bench, chunk: ChunkState, wanted: Sequence[int]) -> None:
