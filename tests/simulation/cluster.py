@@ -152,7 +152,7 @@ class Cluster:
             database=self.database,
         )
         settings = CoordinatorSettings(
-            relay="",
+            relay_listen="",
             default_class=STORAGE_CLASS,
             heartbeat_seconds=HEARTBEAT_SECONDS,
             containment_seconds=600,

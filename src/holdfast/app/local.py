@@ -28,8 +28,9 @@ from holdfast.agent.registration import register
 from holdfast.app.ports import LOOPBACK, free_ports, port_is_free
 from holdfast.app.private_file import write_private
 from holdfast.app.processes import Child
+from holdfast.app.room_here import room_at, shortage
 from holdfast.app.rooms import Rooms, open_rooms
-from holdfast.app.settings import FILE_NAME, load_settings
+from holdfast.app.settings import FILE_NAME, WILDCARDS, listen_address, load_settings, write_settings
 from holdfast.chunks import key_file
 from holdfast.chunks.keys import TenantKey
 from holdfast.chunks.metadata import KEY_BYTES
@@ -43,7 +44,7 @@ TENANT = "local"
 NODES_DEFAULT = 16
 NODES_MAX = 200
 ENDPOINT_PORT = 8333
-RELAY_PORT = 8334
+RELAY = f"tcp://{LOOPBACK}:8334"
 NODE_PORT = 7420
 ALLOCATED_DEFAULT = 100 * 10**9
 READY_SECONDS = 60.0
@@ -69,8 +70,12 @@ class LocalCloud:
     """The cloud in `home`; `start`, then `supervise` or work with it, then `stop`."""
 
     def __init__(
-        self, home: Path, *, node_count: int | None = None, port: int = ENDPOINT_PORT, allocated: int = 0
+        self, home: Path, *, node_count: int | None = None, port: int | None = None, allocated: int = 0
     ) -> None:
+        """The cloud in `home`, which may be there already; what is None or 0 is as it was, or by default.
+
+        `node_count` may be more than there are, never fewer; `port` 0 is any free one.
+        """
         self.home = home
         self._node_count = node_count
         self._port = port
@@ -95,16 +100,19 @@ class LocalCloud:
         """Where the tenant's key is."""
         return self.home / "tenant.key"
 
-    async def start(self, tell: Tell) -> None:
-        """Sets up what is missing, starts every process, returns when all nodes are online."""
-        tokens = await self._prepare()
+    async def start(self, tell: Tell, progress: Tell | None = None) -> None:
+        """Sets up what is missing, starts every process, returns when all nodes are online.
+
+        `tell` is given what is done, `progress` (often) how far it is.
+        """
+        tokens = await self._prepare(tell)
         await self.coordinator.start()
         await self._until_ready()
         tell(f"coordinator and gateway answer at {self.profile.endpoint}")
         await self._register(tokens, tell)
         for node in self.nodes:
             await self.start_node(node)
-        await self.until_heard(self.nodes)
+        await self.until_heard(self.nodes, progress)
         tell(f"{len(self.nodes)} nodes are online")
 
     async def start_node(self, node: LocalNode) -> None:
@@ -125,44 +133,71 @@ class LocalCloud:
 
     # --- setting up --------------------------------------------------------------------------------------
 
-    async def _prepare(self) -> list[str]:
+    async def _prepare(self, tell: Tell) -> list[str]:
         """Makes homes, tenant, profile and key if they are missing; returns invitations for new nodes."""
+        folders = self._node_folders(tell)
         make_private(self.home)
         coordinator_home = self.home / "coordinator"
-        self._write_settings(coordinator_home)
-        known = sorted(path for path in (self.home / "nodes").glob("node-*") if path.is_dir())
-        count = self._node_count or len(known) or NODES_DEFAULT
-        if not 1 <= count <= NODES_MAX:
-            raise Refusal("config.invalid", f"A local cloud has 1 to {NODES_MAX} nodes, not {count}.")
-        folders = known + [self.home / "nodes" / f"node-{n:02}" for n in range(len(known) + 1, count + 1)]
+        endpoint = self._choose_ports(coordinator_home / FILE_NAME)
         async with open_rooms(coordinator_home) as rooms:
             if not self.profile_path.exists():
-                await self._make_tenant(rooms, load_settings(coordinator_home).listen)
+                await self._make_tenant(rooms, endpoint)
             self.profile = read_profile(self.profile_path)
+            if self.profile.endpoint != endpoint:
+                self.profile = msgspec.structs.replace(self.profile, endpoint=endpoint)
+                write_profile(self.profile, self.profile_path)
             tenant = (await rooms.people.find_named(TENANT)).tenant_id
             fresh = [folder for folder in folders if not _registered(folder)]
             tokens = [(await rooms.roster.invite(tenant)).token for _ in fresh]
         self._make_homes(folders)
         return tokens
 
-    def _write_settings(self, coordinator_home: Path) -> None:
-        path = coordinator_home / FILE_NAME
-        if path.exists():
-            port = int(load_settings(coordinator_home).listen.rpartition(":")[2])
-            if not port_is_free(port):
-                raise Refusal(
-                    "config.invalid",
-                    f"Port {port} of this machine is taken.",
-                    advice=f"Is another cloud running? Stop it, or set `listen` in {path} to a free port.",
-                )
-            return
-        make_private(coordinator_home)
-        endpoint, relay = free_ports([self._port, RELAY_PORT])
-        path.write_text(
-            f'listen = "{LOOPBACK}:{endpoint}"\nrelay = "tcp://{LOOPBACK}:{relay}"\n', encoding="utf-8"
-        )
+    def _node_folders(self, tell: Tell) -> list[Path]:
+        """The homes of all nodes, old and new; refuses what cannot work before anything is written."""
+        known = sorted(path for path in (self.home / "nodes").glob("node-*") if path.is_dir())
+        count = self._node_count or len(known) or NODES_DEFAULT
+        if not 1 <= count <= NODES_MAX:
+            raise Refusal("config.invalid", f"A local cloud has 1 to {NODES_MAX} nodes, not {count}.")
+        if count < len(known):
+            raise Refusal(
+                "config.invalid",
+                f"The cloud in {self.home} has {len(known)} nodes, and what is stored needs them all.",
+                advice=f"Leave out --nodes {count}, or start another, smaller cloud with --home FOLDER.",
+            )
+        short = shortage(room_at(self.home), self.home, count)
+        if short is not None and not known:
+            raise short
+        if short is not None:
+            tell(f"careful: {short}")
+        return known + [self.home / "nodes" / f"node-{n:02}" for n in range(len(known) + 1, count + 1)]
 
-    async def _make_tenant(self, rooms: Rooms, listen: str) -> None:
+    def _choose_ports(self, path: Path) -> str:
+        """The endpoint, noted in the coordinator's settings together with a free port for the relay.
+
+        The endpoint's port stays what it was, for others know it; the relay's nobody needs to know.
+        """
+        if path.exists():
+            settings = load_settings(path.parent)
+            _, before = listen_address(settings)
+            host = settings.listen.rpartition(":")[0]
+            port, relay = self._port or before, settings.relay_listen
+        else:
+            make_private(path.parent)
+            wanted = ENDPOINT_PORT if self._port is None else self._port
+            host, port, relay = LOOPBACK, self._port or free_ports([wanted])[0], RELAY
+        free = free_ports([0])[0]
+        if not port_is_free(port):
+            raise Refusal(
+                "config.invalid",
+                f"Port {port} of this machine is taken.",
+                advice=f"Is another cloud running? Stop it, or choose another port: --port {free}",
+            )
+        if relay.startswith(f"tcp://{LOOPBACK}:"):
+            relay = f"tcp://{LOOPBACK}:{free_ports([port, int(relay.rpartition(':')[2])])[1]}"
+        write_settings(path, {"listen": f"{host}:{port}", "relay_listen": relay})
+        return f"http://{LOOPBACK if host.strip('[]') in WILDCARDS else host}:{port}"
+
+    async def _make_tenant(self, rooms: Rooms, endpoint: str) -> None:
         try:
             tenant = await rooms.people.find_named(TENANT)
         except Refusal:
@@ -172,7 +207,7 @@ class LocalCloud:
             write_private(self.key_path, key_file.write(TenantKey(self._chance.bytes(KEY_BYTES))).encode())
         write_profile(
             Profile(
-                endpoint=f"http://{listen}",
+                endpoint=endpoint,
                 access_key=made.access_key,
                 secret_key=made.secret,
                 key_file=str(self.key_path),
@@ -231,11 +266,13 @@ class LocalCloud:
             await coordinator.close()
         tell(f"{len(fresh)} new nodes are registered, each with a key of its own")
 
-    async def until_heard(self, nodes: Sequence[LocalNode]) -> None:
+    async def until_heard(self, nodes: Sequence[LocalNode], progress: Tell | None = None) -> None:
         """Returns when each of the nodes, started before, has been welcomed by the coordinator."""
         deadline = self._clock.monotonic() + READY_SECONDS
         waiting = list(nodes)
         while waiting := [node for node in waiting if not _welcomed(node)]:
+            if progress is not None:
+                progress(f"{len(nodes) - len(waiting)} of {len(nodes)} nodes are online")
             for node in waiting:
                 if not node.child.running:
                     raise node.child.failure()

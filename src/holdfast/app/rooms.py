@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import Connection
 
 from holdfast.app.secrets import load_issuer, load_master
-from holdfast.app.settings import CoordinatorSettings, database_url, load_settings
+from holdfast.app.settings import CoordinatorSettings, database_url, load_settings, relay_address
 from holdfast.chunks.erasure import best_erasure
 from holdfast.doors.hub.relay import Relay, open_relay
 from holdfast.doors.rest.control import ControlDoor, Handler
@@ -126,7 +126,7 @@ class Rooms:
             classes=[self.fleet.class_info(known) for known in self.classes],
             default_class=self.classes.default,
             server_time=self.clock.now(),
-            relay=self.settings.relay,
+            relay=relay_address(self.settings),
         )
 
     async def _register_key(self, tenant_id: str, request: control.KeyRegister) -> control.Done:
@@ -147,11 +147,11 @@ class Rooms:
 
     async def open_relay(self) -> Relay | None:
         """Opens the relay that the settings name, if any; raises Trouble("node.unreachable") if it cannot."""
-        if not self.settings.relay:
+        if not relay_address(self.settings):
             return None
         return await open_relay(
             self._outside.network,
-            parse_address(self.settings.relay),
+            parse_address(self.settings.relay_listen),
             issuers=lambda: {key_id(public): public for public in self.issuer.publics()},
             lookup=self._addresses_of,
             clock=self.clock,

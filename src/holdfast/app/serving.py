@@ -56,7 +56,7 @@ async def _serve(home: Path) -> None:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(name, server.stop)
-        log.info("coordinator starts", listen=rooms.settings.listen, relay=rooms.settings.relay)
+        log.info("coordinator starts", listen=rooms.settings.listen, relay=rooms.settings.relay_listen)
         try:
             await server.serve()
         except SystemExit as error:  # uvicorn's way to say that it cannot listen

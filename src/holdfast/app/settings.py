@@ -16,9 +16,11 @@ import msgspec
 from msgspec import Meta
 
 from holdfast.world.errors import Refusal
+from holdfast.world.network import parse_address
 
 FILE_NAME = "coordinator.toml"
 PREFIX = "HOLDFAST_"
+WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised here, not bound to
 
 
 class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,10 +33,20 @@ class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         ),
     ] = ""
     listen: Annotated[str, Meta(description="Host and port of the HTTP endpoint.")] = "127.0.0.1:8333"
-    relay: Annotated[
+    relay_listen: Annotated[
         str,
-        Meta(description="Address of the relay for clients that cannot reach nodes; empty switches it off."),
+        Meta(
+            description="Where the relay listens, for clients that cannot reach nodes: tls://HOST:PORT, or "
+            "tcp:// on loopback; empty switches it off."
+        ),
     ] = "tcp://127.0.0.1:8334"
+    relay_advertised: Annotated[
+        str,
+        Meta(
+            description="Where clients are told to find the relay; empty: where it listens. Needed when it "
+            "listens on all addresses."
+        ),
+    ] = ""
     region: Annotated[str, Meta(description="Region name that request signatures are made for.")] = "local"
     default_class: Annotated[str, Meta(description="Storage class of buckets that name none.")] = "standard"
     heartbeat_seconds: Annotated[int, Meta(description="How often nodes report.", ge=1, le=3600)] = 30
@@ -76,9 +88,36 @@ def load_settings(home: Path, environment: Mapping[str, str] = os.environ) -> Co
         ) from error
 
 
+def write_settings(path: Path, values: Mapping[str, str]) -> None:
+    """Sets these in a settings file, made if there is none; everything else in it stays as it is."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    for name, value in values.items():
+        line = f'{name} = "{value}"'
+        places = [number for number, old in enumerate(lines) if old.partition("=")[0].strip() == name]
+        if places:
+            lines[places[0]] = line
+        else:
+            lines.insert(0, line)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def database_url(settings: CoordinatorSettings, home: Path) -> str:
     """The database in force."""
     return settings.database or f"sqlite:///{home / 'holdfast.db'}"
+
+
+def relay_address(settings: CoordinatorSettings) -> str:
+    """Where clients find the relay; empty if there is none. Raises Refusal("config.invalid")."""
+    address = settings.relay_advertised or settings.relay_listen
+    if not settings.relay_listen or not address:
+        return ""
+    if parse_address(address).host in WILDCARDS:
+        raise Refusal(
+            "config.invalid",
+            f"No client can find a relay at {address}.",
+            advice="Set `relay_advertised` to an address of this machine: tls://relay.example:8334.",
+        )
+    return address
 
 
 def listen_address(settings: CoordinatorSettings) -> tuple[str, int]:

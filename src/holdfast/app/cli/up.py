@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shlex
 import shutil
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from holdfast.app.cli.node import Size
+from holdfast.app.cli.teller import Teller
 
 if TYPE_CHECKING:
     from holdfast.app.local import LocalCloud
@@ -32,11 +32,9 @@ HOME_DEFAULT = Path("~/.holdfast/local")
     help="Folder with everything the cloud keeps.",
 )
 @click.option("--nodes", type=click.IntRange(1, 200), help="How many nodes (16 for a new cloud).")
-@click.option(
-    "--port", type=click.IntRange(1, 65535), default=8333, show_default=True, help="Of a new cloud."
-)
+@click.option("--port", type=click.IntRange(1, 65535), help="Of the endpoint (8333, or as it was).")
 @click.option("--space", type=Size(), default="100GB", show_default=True, help="Allocation of each new node.")
-def up(home: Path, nodes: int | None, port: int, space: int) -> None:
+def up(home: Path, nodes: int | None, port: int | None, space: int) -> None:
     """Start a local cloud: a coordinator, its gateway and a process for every node.
 
     It runs until Ctrl-C. Everything is kept: run it again and it goes on where it stopped.
@@ -44,7 +42,7 @@ def up(home: Path, nodes: int | None, port: int, space: int) -> None:
     \b
     Examples:
       holdfast up                       16 nodes in ~/.holdfast/local
-      holdfast up --nodes 30            grow it, so that the class `wide` fits
+      holdfast up --nodes 30            grow it, so that the class `wide` fits (it never shrinks)
       holdfast up --home /tmp/cloud --nodes 6 --port 9000
     """
     from holdfast.app.local import LocalCloud, sole_user
@@ -57,28 +55,37 @@ def up(home: Path, nodes: int | None, port: int, space: int) -> None:
 
 async def _run(cloud: LocalCloud) -> None:
     loop = asyncio.get_running_loop()
-    began = loop.time()
     running = asyncio.current_task()
     assert running is not None
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, running.cancel)
-
-    def tell(line: str) -> None:
-        click.echo(f"{loop.time() - began:6.1f} s  {line}")
-
+    teller = Teller()
     click.echo(f"Starting a local cloud in {cloud.home}")
-    with contextlib.suppress(asyncio.CancelledError):
-        try:
-            await cloud.start(tell)
-            _introduce(cloud)
-            await cloud.supervise(tell)
-        finally:
-            click.echo("\nStopping ...")
-            # A second Ctrl-C must not leave processes behind.
-            for name in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(name, lambda: None)
-            await asyncio.shield(cloud.stop())
-            click.echo("Stopped. Everything stored is kept; `holdfast up` goes on from here.")
+    try:
+        await cloud.start(teller.step, teller.progress)
+        _introduce(cloud)
+        await cloud.supervise(teller.step)
+    except asyncio.CancelledError:
+        click.echo("\nStopping ...")
+        await _stop(cloud)
+        click.echo(f"Stopped. Everything stored is kept; `{_again(cloud)}` goes on from here.")
+    except BaseException:
+        await _stop(cloud)
+        raise
+
+
+async def _stop(cloud: LocalCloud) -> None:
+    """Stops every process; a second Ctrl-C must not leave some behind."""
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, lambda: None)
+    await asyncio.shield(cloud.stop())
+
+
+def _again(cloud: LocalCloud) -> str:
+    """The command that starts this cloud again."""
+    usual = cloud.home == HOME_DEFAULT.expanduser().resolve() or "HOLDFAST_LOCAL_HOME" in os.environ
+    return f"{_command()} up" + ("" if usual else f" --home {shlex.quote(str(cloud.home))}")
 
 
 def _introduce(cloud: LocalCloud) -> None:
@@ -104,12 +111,20 @@ def _introduce(cloud: LocalCloud) -> None:
 
 
 def _command() -> str:
-    """How the user can call this program: by name if it is found that way."""
+    """How the user can call this program: by name if it is found that way, else as it was called now."""
     found = shutil.which("holdfast")
     here = Path(sys.argv[0])
+    if here.suffix == ".py":
+        return f"{_path(Path(sys.executable))} -m holdfast.app.cli.main"
     if found and here.exists() and Path(found).samefile(here):
         return "holdfast"
-    return shlex.quote(os.path.relpath(here))
+    return _path(here)
+
+
+def _path(program: Path) -> str:
+    """The shorter way to a program: from here if it is below, else from the root."""
+    relative = os.path.relpath(program)
+    return shlex.quote(str(program.absolute()) if relative.startswith("..") else relative)
 
 
 def _profile_setting(cloud: LocalCloud) -> str:
