@@ -70,7 +70,7 @@ class Appender:
     """Writes groups of drafts.
 
     `reserve`: bytes that puts leave free on the disk. `volume_bytes`: no volume gets larger, but for
-    its contents, unless one group alone is.
+    its contents, unless one group alone is; it may be set at any time, from any thread.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Appender:
         self._clock = clock
         self._key = key
         self._reserve = reserve
-        self._volume_bytes = volume_bytes
+        self.volume_bytes = volume_bytes
         self._number_next = number_next
         self._growing: Growing | None = None
         self._file: DiskFile | None = None
@@ -91,7 +91,7 @@ class Appender:
         try:
             admitted = self._admit(drafts)
             size = sum(draft.record_bytes for draft in admitted)
-            if self._growing is not None and self._growing.size + size > self._volume_bytes:
+            if self._growing is not None and self._growing.size + size > self.volume_bytes:
                 self._seal(self._growing, change)
             if admitted:
                 growing = self._growing or self._create(change)

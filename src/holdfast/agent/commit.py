@@ -42,7 +42,8 @@ class GroupCommit:
         self._settle = settle
         self._offload = offload
         self._records_max = records_max
-        self._bytes_max = bytes_max
+        self.bytes_max = bytes_max
+        """Bytes that share one sync, unless one record alone has more; may be set at any time."""
         self._waiting: deque[_Entry] = deque()
         self._drain: asyncio.Task[None] | None = None
         self._closed = False
@@ -113,7 +114,7 @@ class GroupCommit:
 
     def _take(self) -> list[_Entry]:
         group: list[_Entry] = []
-        room = self._bytes_max
+        room = self.bytes_max
         while self._waiting and len(group) < self._records_max:
             room -= self._waiting[0].draft.record_bytes
             if group and room < 0:

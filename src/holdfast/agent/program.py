@@ -45,8 +45,6 @@ SCRUB_PASS_SECONDS: Final = 86_400.0
 COMPACT_SECONDS: Final = 60.0
 THREADS: Final = 4
 FILES_MAX: Final = 65_536
-ALLOCATED_EXPECTED: Final = 10_000_000_000
-"""What a vault sizes its volumes for while its owner has not said: it cannot change them while it is open."""
 
 _WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - recognised here, not bound to
 
@@ -87,13 +85,12 @@ async def run_agent(
     settings = home.settings()
     vault = await Vault.open(
         vault_disk,
-        allocated=settings.allocated or ALLOCATED_EXPECTED,
+        allocated=settings.allocated,
         reserve=reserve,
         offload=offload,
         clock=clock,
         chance=chance,
     )
-    vault.allocated = settings.allocated
     try:
         answer = Answer(vault, home.key(), clock, offload)
         listener = await serve(

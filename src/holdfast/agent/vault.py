@@ -32,6 +32,9 @@ from holdfast.world.offload import Offload
 T = TypeVar("T")
 
 RESERVE_BYTES: Final = 1_000_000_000
+VOLUME_BYTES_MIN: Final = 64 << 10
+VOLUMES_WANTED: Final = 128
+"""An allocation is filled by this many volumes at least, so that compaction needs little room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,8 @@ class VaultSettings:
     """How a vault works; the defaults suit a node from a few GB to many TB.
 
     Attributes:
-        volume_bytes: size of a finished volume at most; less for allocations under 128 times as much, so that
-            compaction needs little room.
+        volume_bytes: size of a finished volume at most; less for allocations under VOLUMES_WANTED times as
+            much.
         group_records: records that share one sync at most.
         group_bytes: bytes that share one sync, unless one record alone has more.
         dead_share: share of a volume that must be dead to compact it.
@@ -84,8 +87,6 @@ class Vault:
         clock: Clock,
         settings: VaultSettings,
     ) -> None:
-        self.allocated = allocated
-        """Bytes that the vault's files may take together; may be set at any time."""
         self.reserve = reserve
         self.recovery: Recovery = recovered.report
         self._disk = disk
@@ -93,16 +94,13 @@ class Vault:
         self._offload = offload
         self._clock = clock
         self._settings = settings
-        self._volume_bytes = min(settings.volume_bytes, max(64 << 10, allocated // 128))
-        # What puts leave of the allocation for copies of a compaction, for deletes and contents.
-        self._margin = self._volume_bytes + self._volume_bytes // 8
         self._catalogue: Catalogue = recovered.catalogue
         self._appender = Appender(
             shelf,
             clock,
             key=recovered.key,
             reserve=reserve,
-            volume_bytes=self._volume_bytes,
+            volume_bytes=settings.volume_bytes,
             number_next=recovered.number_next,
         )
         self._commit = GroupCommit(
@@ -110,8 +108,9 @@ class Vault:
             self._settle,
             offload,
             records_max=settings.group_records,
-            bytes_max=min(settings.group_bytes, self._volume_bytes // 2),
+            bytes_max=settings.group_bytes,
         )
+        self.allocated = allocated
         # Who waits for the one that changes this shard now, if anybody does.
         self._busy: dict[bytes, asyncio.Future[None] | None] = {}
         self._compacting = asyncio.Lock()
@@ -151,6 +150,24 @@ class Vault:
         await self._commit.close()
         self._settle((), await self._offload.run(self._appender.seal))
         await self._offload.run(self._shelf.close)
+
+    @property
+    def allocated(self) -> int:
+        """Bytes that the vault's files may take together; may be set at any time.
+
+        The size of volumes follows it: those that are begun from then on have the new one.
+        """
+        return self._allocated
+
+    @allocated.setter
+    def allocated(self, allocated: int) -> None:
+        settings = self._settings
+        self._allocated = allocated
+        self._volume_bytes = min(settings.volume_bytes, max(VOLUME_BYTES_MIN, allocated // VOLUMES_WANTED))
+        # What puts leave of the allocation for copies of a compaction, for deletes and contents.
+        self._margin = self._volume_bytes + self._volume_bytes // 8
+        self._appender.volume_bytes = self._volume_bytes
+        self._commit.bytes_max = min(settings.group_bytes, self._volume_bytes // 2)
 
     # What it holds.
 

@@ -228,6 +228,20 @@ async def test_reads_go_on_while_their_volume_is_compacted(opened):
         await read()
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "volumes"), [(0, 1 << 40, 1), (0, 100_000_000, 3), (1 << 40, 20_000_000, 20)]
+)
+async def test_volumes_grow_and_shrink_with_the_allocation(opened, before, after, volumes):
+    async with opened(allocated=before) as vault:
+        vault.allocated = after
+        for number in range(20):
+            await store(vault, number, 100_000)
+    async with opened(allocated=after) as vault:
+        assert vault.recovery.volumes == volumes
+        for number in range(20):
+            assert await fetched(vault, number) == body(number, 100_000)
+
+
 async def test_a_vault_filled_to_its_allocation_and_emptied_by_half_takes_as_much_again(opened):
     async with opened(allocated=3_000_000) as vault:
         stored = []
