@@ -133,7 +133,7 @@ async def heartbeats() -> dict[str, float]:
             fleet=Fleet(database, CLOCK),
             clock=CLOCK,
             chance=CHANCE,
-            issuers=issuer.publics,
+            issuer=issuer,
         )
         keys = [SigningKey(number.to_bytes(32, "big")) for number in range(BEATING)]
 

@@ -6,8 +6,8 @@ import msgspec
 from aiohttp import web
 
 from holdfast.protocol.failures import reply_of
-from holdfast.protocol.fleet import NodeFacts, Register, Signed, Welcome
-from holdfast.protocol.heartbeats import HEARTBEAT_DOMAIN, REGISTER_DOMAIN, open_signed
+from holdfast.protocol.fleet import NodeFacts, Register, Signed, SignedWelcome, Welcome
+from holdfast.protocol.heartbeats import HEARTBEAT_DOMAIN, REGISTER_DOMAIN, open_signed, seal_welcome
 from holdfast.protocol.invitations import write_invitation
 from holdfast.protocol.signing import SigningKey
 from holdfast.world.clock import Clock
@@ -36,8 +36,10 @@ class StandIn:
         """When it was asked while it was away."""
         self.deaf_after: Failure | None = None
         """Raised, if set, after a message was heard: the answer is lost."""
+        self.between = lambda answer: answer
+        """Whoever stands between the two, and may change what is answered."""
 
-    async def register(self, signed: Signed) -> Welcome:
+    async def register(self, signed: Signed) -> SignedWelcome:
         self._present()
         said = open_signed(signed, REGISTER_DOMAIN, Register)
         if said.token != TOKEN or self.token_used_by not in {None, signed.node_id}:
@@ -46,7 +48,7 @@ class StandIn:
         self.nodes.setdefault(signed.node_id, -1)
         return self._hear(signed, said.facts)
 
-    async def heartbeat(self, signed: Signed) -> Welcome:
+    async def heartbeat(self, signed: Signed) -> SignedWelcome:
         self._present()
         if signed.node_id not in self.nodes:
             raise Refusal("node.unknown", "No such node.")
@@ -60,20 +62,23 @@ class StandIn:
             self.tries.append(self.clock.now())
             raise self.away
 
-    def _hear(self, signed: Signed, facts: NodeFacts) -> Welcome:
+    def _hear(self, signed: Signed, facts: NodeFacts) -> SignedWelcome:
         if facts.node_id != signed.node_id or facts.sequence <= self.nodes[signed.node_id]:
             raise Refusal("signature.invalid", "Said before, or by another.")
         self.nodes[signed.node_id] = facts.sequence
         self.heard.append(facts)
         if self.deaf_after is not None:
             raise self.deaf_after
-        return Welcome(
+        welcome = Welcome(
             time=self.clock.now() + self.clock_offset,
             issuer_keys=self.issuers,
             heartbeat_seconds=self.heartbeat_seconds,
+            node_id=facts.node_id,
+            sequence=facts.sequence,
             deletions=[one for one in self.deletions if one.sequence > facts.deletions_done],
             notices=self.notices,
         )
+        return self.between(seal_welcome(self.issuer, welcome))
 
 
 @contextlib.asynccontextmanager

@@ -8,12 +8,12 @@ from aiohttp import web
 
 from holdfast.agent.coordinator import HttpCoordinator, checked_endpoint, outward_host, readable_on_the_wire
 from holdfast.protocol.failures import reply_of
-from holdfast.protocol.fleet import Signed, Welcome
+from holdfast.protocol.fleet import Signed, SignedWelcome
 from holdfast.world.clock import SystemClock
 from holdfast.world.errors import Refusal, Trouble
 
 SIGNED = Signed(node_id=b"n" * 32, payload=b"payload", signature=b"s" * 64)
-WELCOME = Welcome(time=1, issuer_keys=[b"k" * 32], heartbeat_seconds=30)
+WELCOME = SignedWelcome(issuer=b"k" * 32, payload=b"payload", signature=b"s" * 64)
 
 
 @contextlib.asynccontextmanager

@@ -12,8 +12,10 @@ from holdfast.agent.heart import LOST_MAX, Heart
 from holdfast.agent.home import Home, Settings, Status
 from holdfast.agent.registration import register
 from holdfast.agent.vault import Vault
-from holdfast.protocol.fleet import Deletion
+from holdfast.protocol.fleet import Deletion, Welcome
+from holdfast.protocol.heartbeats import seal_welcome
 from holdfast.protocol.messages import shard_id
+from holdfast.protocol.signing import SigningKey
 from holdfast.world.errors import Refusal, Trouble
 from holdfast.world.offload import InlineOffload
 from holdfast.world.simulated import loop as simulated
@@ -169,12 +171,45 @@ def test_a_refused_invitation_ends_a_node_that_is_nobody_yet(live):
 
 def test_a_coordinator_that_did_not_make_the_invitation_is_not_believed(live):
     async def story(life):
-        life.party.issuers = [b"\7" * 32]
+        life.party.issuer = SigningKey(b"\7" * 32)
         with pytest.raises(Refusal, match="not the coordinator") as caught:
             await life.heart().run()
         assert caught.value.code == "signature.invalid"
         assert not life.home.memory().registered
         assert life.learned == [[]]
+
+    live(story)
+
+
+def test_whoever_stands_in_between_can_neither_delete_shards_nor_exchange_the_issuers(live):
+    async def story(life):
+        await life.store(*SHARDS)
+        async with life.beating():
+            await asyncio.sleep(40)
+            thief = SigningKey(b"\7" * 32)
+            believed = life.home.memory().issuers
+            recorded = []
+
+            def forged(answer):
+                recorded.append(answer)
+                welcome = msgspec.msgpack.decode(answer.payload, type=Welcome)
+                greedy = msgspec.structs.replace(
+                    welcome, issuer_keys=[thief.public], deletions=[Deletion(sequence=9, shard_ids=SHARDS)]
+                )
+                return seal_welcome(thief, greedy)
+
+            life.party.between = forged
+            await asyncio.sleep(100)
+            assert "no reason to believe" in life.home.status().failure
+            # An old answer of the real coordinator is worth nothing either.
+            life.party.between = lambda _: recorded[0]
+            await asyncio.sleep(100)
+            assert "another message" in life.home.status().failure
+            assert life.home.memory().issuers == believed
+            assert (life.vault.shard_count, life.home.memory().deletions_done) == (len(SHARDS), 0)
+            life.party.between = lambda answer: answer
+            await asyncio.sleep(40)
+            assert life.home.status().failure == ""
 
     live(story)
 

@@ -41,4 +41,4 @@ def fleet(database: Database, clock: SimulatedClock) -> Fleet:
 def roster(
     database: Database, fleet: Fleet, clock: SimulatedClock, chance: SimulatedChance, issuer: Issuer
 ) -> Roster:
-    return Roster(database=database, fleet=fleet, clock=clock, chance=chance, issuers=issuer.publics)
+    return Roster(database=database, fleet=fleet, clock=clock, chance=chance, issuer=issuer)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from holdfast.nodes.columns import Names
 from holdfast.nodes.snapshot import Snapshot
-from holdfast.protocol.fleet import NodeFacts, Register, Signed
+from holdfast.protocol.fleet import NodeFacts, Register, Signed, SignedWelcome, Welcome
 from holdfast.protocol.heartbeats import HEARTBEAT_DOMAIN, REGISTER_DOMAIN, seal_signed
 from holdfast.protocol.signing import SigningKey
 from holdfast.world.clock import Clock
@@ -57,6 +58,11 @@ def snapshot_of(nodes: Sequence[Node]) -> Snapshot:
         region=column(regions, [row.region for row in rows]),
         region_names=regions.words,
     )
+
+
+def believed(answer: SignedWelcome) -> Welcome:
+    """What an answer says, believed."""
+    return msgspec.msgpack.decode(answer.payload, type=Welcome)
 
 
 class Machine:

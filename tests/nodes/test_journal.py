@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 from sqlalchemy import Connection
-from tests.nodes.stand_in import Machine
+from tests.nodes.stand_in import Machine, believed
 
 from holdfast.nodes.journal import ENTRIES_TOLD_MAX, ENTRY_SHARDS_MAX, Loss, Losses, journal_deletions
 from holdfast.nodes.roster import Roster
@@ -34,12 +34,12 @@ async def test_a_deletion_is_told_until_it_is_confirmed(
         Deletion(sequence=2, shard_ids=[shard(3)]),
     ]
     for _ in range(2):
-        assert (await roster.heartbeat(machine.heartbeat())).deletions == told
-    assert (await roster.heartbeat(machine.heartbeat(deletions_done=1))).deletions == told[1:]
-    assert (await roster.heartbeat(machine.heartbeat(deletions_done=2))).deletions == []
+        assert believed(await roster.heartbeat(machine.heartbeat())).deletions == told
+    assert believed(await roster.heartbeat(machine.heartbeat(deletions_done=1))).deletions == told[1:]
+    assert believed(await roster.heartbeat(machine.heartbeat(deletions_done=2))).deletions == []
     # A node that forgets what it did is not told what was dropped, nor taken back.
-    assert (await roster.heartbeat(machine.heartbeat(deletions_done=0))).deletions == []
-    assert (await roster.heartbeat(other.heartbeat())).deletions == [
+    assert believed(await roster.heartbeat(machine.heartbeat(deletions_done=0))).deletions == []
+    assert believed(await roster.heartbeat(other.heartbeat())).deletions == [
         Deletion(sequence=1, shard_ids=[shard(9)])
     ]
 
@@ -51,7 +51,7 @@ async def test_sequences_go_on_after_everything_was_confirmed(
     await join(roster, machine)
     for sequence in (1, 2, 3):
         await database.transact(journal_deletions, [(1, shard(sequence))], clock.now())
-        welcome = await roster.heartbeat(machine.heartbeat(deletions_done=sequence - 1))
+        welcome = believed(await roster.heartbeat(machine.heartbeat(deletions_done=sequence - 1)))
         assert welcome.deletions == [Deletion(sequence=sequence, shard_ids=[shard(sequence)])]
 
 
@@ -64,12 +64,12 @@ async def test_many_deletions_are_told_in_bounded_answers(
     await database.transact(journal_deletions, [(1, shard_id) for shard_id in doomed], clock.now())
     for number in range(ENTRIES_TOLD_MAX):
         await database.transact(journal_deletions, [(1, shard(number))], clock.now())
-    welcome = await roster.heartbeat(machine.heartbeat())
+    welcome = believed(await roster.heartbeat(machine.heartbeat()))
     assert len(welcome.deletions) == ENTRIES_TOLD_MAX
     assert [len(deletion.shard_ids) for deletion in welcome.deletions[:4]] == [1000, 1000, 1, 1]
     assert [shard_id for told in welcome.deletions[:3] for shard_id in told.shard_ids] == doomed
     done = welcome.deletions[-1].sequence
-    rest = await roster.heartbeat(machine.heartbeat(deletions_done=done))
+    rest = believed(await roster.heartbeat(machine.heartbeat(deletions_done=done)))
     assert [deletion.sequence for deletion in rest.deletions] == [17, 18, 19]
 
 
@@ -85,7 +85,7 @@ async def test_deletions_belong_to_the_transaction_that_notes_them(
 
     outcome = await asyncio.gather(database.transact(give_up), return_exceptions=True)
     assert isinstance(outcome[0], LookupError)
-    assert (await roster.heartbeat(machine.heartbeat())).deletions == []
+    assert believed(await roster.heartbeat(machine.heartbeat())).deletions == []
 
 
 async def test_deletions_noted_at_once_all_get_a_place(
@@ -96,7 +96,7 @@ async def test_deletions_noted_at_once_all_get_a_place(
     await asyncio.gather(
         *(database.transact(journal_deletions, [(1, shard(number))], clock.now()) for number in range(6))
     )
-    welcome = await roster.heartbeat(machine.heartbeat())
+    welcome = believed(await roster.heartbeat(machine.heartbeat()))
     assert [deletion.sequence for deletion in welcome.deletions] == [1, 2, 3, 4, 5, 6]
     assert sorted(shard_id for told in welcome.deletions for shard_id in told.shard_ids) == [
         shard(number) for number in range(6)
@@ -116,7 +116,7 @@ async def test_a_coordinator_put_back_from_an_older_copy_numbers_on_from_what_th
     await join(roster, machine)
     await roster.heartbeat(machine.heartbeat(deletions_done=40))
     await database.transact(journal_deletions, [(1, shard(1))], clock.now())
-    welcome = await roster.heartbeat(machine.heartbeat(deletions_done=40))
+    welcome = believed(await roster.heartbeat(machine.heartbeat(deletions_done=40)))
     assert welcome.deletions == [Deletion(sequence=41, shard_ids=[shard(1)])]
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.nodes.stand_in import Machine, Time
+from tests.nodes.stand_in import Machine, Time, believed
 
 from holdfast.nodes.beats import BATCH_MAX
 from holdfast.nodes.fleet import Fleet
@@ -11,7 +11,7 @@ from holdfast.nodes.grants import Issuer
 from holdfast.nodes.roster import INVITATION_SECONDS_MAX, Roster
 from holdfast.nodes.states import Event
 from holdfast.protocol.control import NodeInfo
-from holdfast.protocol.fleet import Signed, Welcome
+from holdfast.protocol.fleet import Signed, SignedWelcome, Welcome
 from holdfast.protocol.invitations import read_invitation
 from holdfast.world.chance import Chance
 from holdfast.world.clock import MICROSECONDS, Clock
@@ -24,7 +24,7 @@ from holdfast.world.simulated.database import SimulatedDatabase
 PROVIDER = "t-provider"
 
 
-async def join(roster: Roster, machine: Machine, provider: str = PROVIDER, **facts: object) -> Welcome:
+async def join(roster: Roster, machine: Machine, provider: str = PROVIDER, **facts: object) -> SignedWelcome:
     token = (await roster.invite(provider)).token
     return await roster.register(machine.registration(token, **facts))
 
@@ -40,8 +40,14 @@ async def test_an_invited_node_is_welcomed_and_listed(
     roster: Roster, fleet: Fleet, issuer: Issuer, clock: Clock
 ) -> None:
     machine = Machine(1, clock, zone="fra/r1")
-    welcome = await join(roster, machine)
-    assert welcome == Welcome(time=clock.now(), issuer_keys=issuer.publics(), heartbeat_seconds=30)
+    answer = await join(roster, machine)
+    assert believed(answer) == Welcome(
+        time=clock.now(),
+        issuer_keys=issuer.publics(),
+        heartbeat_seconds=30,
+        node_id=machine.node_id,
+        sequence=1,
+    )
     page = await roster.page()
     assert page.nodes == [
         NodeInfo(
@@ -236,7 +242,7 @@ async def test_a_heartbeat_tells_how_the_node_fares(
     await join(roster, machine)
     time.seconds = 30
     told = {"free": 7, "used": 5, "shard_count": 3, "zone": "z", "addresses": ["tls://203.0.113.9:1"]}
-    assert (await roster.heartbeat(machine.heartbeat(**told))).time == clock.now()
+    assert believed(await roster.heartbeat(machine.heartbeat(**told))).time == clock.now()
     found = await roster.find(machine.node_id)
     assert {field: getattr(found, field) for field in told} == told
     assert found.last_heartbeat == clock.now()
@@ -262,7 +268,7 @@ async def test_a_replayed_heartbeat_is_refused_even_after_a_restart(
     await roster.heartbeat(machine.heartbeat(free=2))
     fleet = Fleet(database, clock)
     await fleet.load()
-    again = Roster(database=database, fleet=fleet, clock=clock, chance=chance, issuers=issuer.publics)
+    again = Roster(database=database, fleet=fleet, clock=clock, chance=chance, issuer=issuer)
     for known in (roster, again):
         with pytest.raises(Refusal, match="a replay") as refused:
             await known.heartbeat(recording)
@@ -283,7 +289,7 @@ async def test_heartbeats_of_many_nodes_share_transactions_and_are_all_answered(
         *beats, roster.heartbeat(stranger.heartbeat()), return_exceptions=True
     )
     assert code_of(refused) == "node.unknown"
-    assert all(isinstance(welcome, Welcome) for welcome in welcomes)
+    assert all(isinstance(welcome, SignedWelcome) for welcome in welcomes)
     assert [node.free for node in (await roster.page()).nodes] == [
         number for _, number in sorted((machine.node_id, number) for number, machine in enumerate(machines))
     ]
@@ -324,7 +330,7 @@ async def test_a_database_that_is_gone_is_trouble_for_every_heartbeat_and_the_ne
 ) -> None:
     database = SimulatedDatabase(chance, seconds_max=0.0)
     fleet = Fleet(database, clock)
-    roster = Roster(database=database, fleet=fleet, clock=clock, chance=chance, issuers=issuer.publics)
+    roster = Roster(database=database, fleet=fleet, clock=clock, chance=chance, issuer=issuer)
     machines = [Machine(number, clock) for number in (1, 2)]
     for machine in machines:
         await join(roster, machine)
@@ -435,7 +441,7 @@ async def test_a_node_is_told_that_it_is_suspended_or_cannot_be_reached(roster: 
     machine = Machine(1, clock)
     await join(roster, machine)
     await roster.steer(machine.node_id, Event.SUSPEND)
-    welcome = await roster.heartbeat(machine.heartbeat(addresses=[]))
+    welcome = believed(await roster.heartbeat(machine.heartbeat(addresses=[])))
     assert [notice.split(":")[0] for notice in welcome.notices] == [
         "This node is suspended",
         "This node told no address",

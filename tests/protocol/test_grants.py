@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.chunks.tree import roots_digest
-from holdfast.protocol.fleet import Register, Welcome
+from holdfast.protocol.fleet import Deletion, Register, SignedWelcome, Welcome
 from holdfast.protocol.grants import (
     GRANT_BYTES,
     LIFE_MAX,
@@ -24,7 +25,14 @@ from holdfast.protocol.grants import (
     issuers_by_id,
     read,
 )
-from holdfast.protocol.heartbeats import HEARTBEAT_DOMAIN, REGISTER_DOMAIN, open_signed, seal_signed
+from holdfast.protocol.heartbeats import (
+    HEARTBEAT_DOMAIN,
+    REGISTER_DOMAIN,
+    open_signed,
+    open_welcome,
+    seal_signed,
+    seal_welcome,
+)
 from holdfast.protocol.receipts import RECEIPT_BYTES, check_receipt, sign_receipt
 from holdfast.protocol.signing import SigningKey, verify
 from holdfast.world.errors import Refusal
@@ -219,11 +227,65 @@ def test_a_receipt_with_any_bit_changed_is_refused(bit):
 
 
 def test_a_heartbeat_is_no_registration():
-    said = Welcome(time=1, issuer_keys=[b"k" * 32], heartbeat_seconds=30)
-    sealed = seal_signed(NODE, HEARTBEAT_DOMAIN, said)
-    assert open_signed(sealed, HEARTBEAT_DOMAIN, Welcome) == said
+    sealed = seal_signed(NODE, HEARTBEAT_DOMAIN, WELCOME)
+    assert open_signed(sealed, HEARTBEAT_DOMAIN, Welcome) == WELCOME
     assert code_of(open_signed, sealed, REGISTER_DOMAIN, Welcome) == "signature.invalid"
     assert code_of(open_signed, sealed, HEARTBEAT_DOMAIN, Register) == "request.invalid"
+
+
+WELCOME = Welcome(
+    time=1, issuer_keys=[b"k" * 32], heartbeat_seconds=30, node_id=NODE.public, sequence=7,
+    deletions=[Deletion(sequence=1, shard_ids=[SHARD])],
+)  # fmt: skip
+
+
+def welcomed(sealed, **changes):
+    return open_welcome(
+        sealed, **{"believed": [ISSUER.public].__contains__, "node_id": NODE.public, "sequence": 7, **changes}
+    )
+
+
+def test_a_welcome_is_believed_from_a_known_issuer():
+    assert welcomed(seal_welcome(ISSUER, WELCOME)) == WELCOME
+
+
+def but(**changes):
+    return seal_welcome(ISSUER, msgspec.structs.replace(WELCOME, **changes))
+
+
+@pytest.mark.parametrize(
+    ("sealed", "code"),
+    [
+        (seal_welcome(CLIENT, WELCOME), "signature.invalid"),
+        (msgspec.structs.replace(seal_welcome(CLIENT, WELCOME), issuer=ISSUER.public), "signature.invalid"),
+        (msgspec.structs.replace(but(), payload=but(deletions=[]).payload), "signature.invalid"),
+        (but(node_id=CLIENT.public), "signature.invalid"),
+        (but(sequence=6), "signature.invalid"),
+        (but(version=2), "format.newer"),
+        (but(issuer_keys=[]), "request.invalid"),
+        (but(issuer_keys=[b"short"]), "request.invalid"),
+        (but(issuer_keys=[b"k" * 32] * 17), "request.invalid"),
+    ],
+    ids=[
+        "stranger",
+        "borrowed name",
+        "other words",
+        "other node",
+        "recorded",
+        "newer",
+        "none",
+        "short",
+        "many",
+    ],
+)
+def test_a_welcome_that_proves_nothing_is_refused(sealed, code):
+    assert code_of(welcomed, sealed) == code
+
+
+def test_a_heartbeat_is_no_welcome():
+    said = seal_signed(ISSUER, HEARTBEAT_DOMAIN, WELCOME)
+    forged = SignedWelcome(issuer=ISSUER.public, payload=said.payload, signature=said.signature)
+    assert code_of(welcomed, forged) == "signature.invalid"
 
 
 @pytest.mark.parametrize("length", [0, 31, 33, 63, 65])

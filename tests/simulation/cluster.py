@@ -19,7 +19,7 @@ from holdfast.chunks.keys import TenantKey
 from holdfast.client.session import AsyncSession
 from holdfast.doors.rest.control import Caller, DirectControl
 from holdfast.protocol.control import Operation
-from holdfast.protocol.fleet import Signed, Welcome
+from holdfast.protocol.fleet import Signed, SignedWelcome
 from holdfast.protocol.signing import SEED_BYTES, SigningKey
 from holdfast.tenants.master import MASTER_BYTES, Master
 from holdfast.tenants.permits import Permit
@@ -82,13 +82,13 @@ class WiredFleet:
     cluster: Cluster
     wire: Wire
 
-    async def register(self, signed: Signed) -> Welcome:
+    async def register(self, signed: Signed) -> SignedWelcome:
         await self.wire.there()
         welcome = await self.cluster.rooms.roster.register(signed)
         await self.wire.back()
         return welcome
 
-    async def heartbeat(self, signed: Signed) -> Welcome:
+    async def heartbeat(self, signed: Signed) -> SignedWelcome:
         await self.wire.there()
         welcome = await self.cluster.rooms.roster.heartbeat(signed)
         await self.wire.back()

@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 
 from holdfast.protocol.failures import FailureReply, failure_of
-from holdfast.protocol.fleet import Signed, Welcome
+from holdfast.protocol.fleet import Signed, SignedWelcome
 from holdfast.world.clock import MICROSECONDS, Clock
 from holdfast.world.errors import Failure, Refusal, Trouble
 
@@ -39,10 +39,10 @@ class HttpCoordinator:
         self._endpoint = checked_endpoint(endpoint)
         self._session: aiohttp.ClientSession | None = None
 
-    async def register(self, signed: Signed) -> Welcome:
+    async def register(self, signed: Signed) -> SignedWelcome:
         return await self._call("register", signed)
 
-    async def heartbeat(self, signed: Signed) -> Welcome:
+    async def heartbeat(self, signed: Signed) -> SignedWelcome:
         return await self._call("heartbeat", signed)
 
     async def probe(self, clock: Clock) -> Probe:
@@ -78,7 +78,7 @@ class HttpCoordinator:
             )
         return self._session
 
-    async def _call(self, what: str, signed: Signed) -> Welcome:
+    async def _call(self, what: str, signed: Signed) -> SignedWelcome:
         try:
             async with self._opened().post(
                 f"{self._endpoint}/api/v1/fleet/{what}", data=msgspec.msgpack.encode(signed)
@@ -89,7 +89,7 @@ class HttpCoordinator:
         if response.status >= _STATUS_OF_FAILURES:
             raise failure_in(body, response.status, self._endpoint)
         try:
-            return msgspec.msgpack.decode(body, type=Welcome)
+            return msgspec.msgpack.decode(body, type=SignedWelcome)
         except msgspec.MsgspecError as error:
             raise self._no_coordinator(f"it answered with something else ({error})") from error
 

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from holdfast.agent.home import Home, Memory, Settings, Status, next_sequence
-from holdfast.agent.registration import check_welcome, registration
+from holdfast.agent.registration import first_welcome, registration
 from holdfast.protocol.fleet import (
     HEARTBEAT_SECONDS,
     Coordinator,
@@ -25,7 +25,7 @@ from holdfast.protocol.fleet import (
     NodeFacts,
     Welcome,
 )
-from holdfast.protocol.heartbeats import HEARTBEAT_DOMAIN, seal_signed
+from holdfast.protocol.heartbeats import HEARTBEAT_DOMAIN, open_welcome, seal_signed
 from holdfast.protocol.messages import SHARD_ID_BYTES
 from holdfast.protocol.signing import SigningKey, key_id
 from holdfast.world.chance import Chance
@@ -159,11 +159,15 @@ class Heart:
         facts = self._facts(stopping=stopping)
         before = self._clock.now()
         if self._memory.registered:
-            welcome = await self._coordinator.heartbeat(seal_signed(self._key, HEARTBEAT_DOMAIN, facts))
+            answer = await self._coordinator.heartbeat(seal_signed(self._key, HEARTBEAT_DOMAIN, facts))
+            welcome = open_welcome(
+                answer, believed=self._memory.issuers.__contains__, node_id=facts.node_id,
+                sequence=facts.sequence,
+            )  # fmt: skip
         else:
-            token = self._settings.token
-            welcome = await self._coordinator.register(registration(self._key, token, facts))
-            check_welcome(token, self._settings.endpoint, welcome)
+            settings = self._settings
+            answer = await self._coordinator.register(registration(self._key, settings.token, facts))
+            welcome = first_welcome(answer, settings=settings, facts=facts)
         offset = welcome.time - (before + self._clock.now()) // 2
         # What was put again since may be lost again, and is news then.
         self._reported = (self._reported | set(facts.lost)) & set(self._stock.lost)

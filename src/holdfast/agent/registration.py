@@ -10,8 +10,8 @@ from importlib.metadata import version
 import msgspec
 
 from holdfast.agent.home import Home, Settings, next_sequence
-from holdfast.protocol.fleet import Coordinator, NodeFacts, Register, Signed, Welcome
-from holdfast.protocol.heartbeats import REGISTER_DOMAIN, seal_signed
+from holdfast.protocol.fleet import Coordinator, NodeFacts, Register, Signed, SignedWelcome, Welcome
+from holdfast.protocol.heartbeats import REGISTER_DOMAIN, open_welcome, seal_signed
 from holdfast.protocol.invitations import read_invitation
 from holdfast.protocol.signing import SigningKey
 from holdfast.world.clock import Clock
@@ -30,15 +30,20 @@ def registration(key: SigningKey, token: str, facts: NodeFacts) -> Signed:
     return seal_signed(key, REGISTER_DOMAIN, Register(token=token, facts=facts))
 
 
-def check_welcome(token: str, endpoint: str, welcome: Welcome) -> None:
-    """Raises Refusal("signature.invalid") if the coordinator is not the one that made the invitation."""
-    invitation = read_invitation(token)
-    if not any(invitation.made_by(issuer) for issuer in welcome.issuer_keys):
+def first_welcome(answer: SignedWelcome, *, settings: Settings, facts: NodeFacts) -> Welcome:
+    """What the coordinator answered the registration that told these facts.
+
+    Raises Refusal("signature.invalid") if it is not the one that made the invitation: an issuer with the
+    fingerprint in the token must have signed the answer.
+    """
+    invitation = read_invitation(settings.token)
+    if not invitation.made_by(answer.issuer):
         raise Refusal(
             "signature.invalid",
-            f"What answers at {endpoint} is not the coordinator that made this invitation.",
+            f"What answers at {settings.endpoint} is not the coordinator that made this invitation.",
             advice="Check the endpoint's URL, and who is in between; then ask for a new invitation.",
         )
+    return open_welcome(answer, believed=invitation.made_by, node_id=facts.node_id, sequence=facts.sequence)
 
 
 async def register(home: Home, settings: Settings, coordinator: Coordinator, clock: Clock) -> None:
@@ -67,6 +72,6 @@ async def register(home: Home, settings: Settings, coordinator: Coordinator, clo
         node_name=settings.node_name,
         deletions_done=home.memory().deletions_done,
     )
-    welcome = await coordinator.register(registration(key, settings.token, facts))
-    check_welcome(settings.token, settings.endpoint, welcome)
+    answer = await coordinator.register(registration(key, settings.token, facts))
+    welcome = first_welcome(answer, settings=settings, facts=facts)
     home.remember(msgspec.structs.replace(home.memory(), registered=True, issuers=welcome.issuer_keys))

@@ -87,7 +87,7 @@ class Rooms:
             fleet=self.fleet,
             clock=clock,
             chance=chance,
-            issuers=self.issuer.publics,
+            issuer=self.issuer,
             heartbeat_seconds=settings.heartbeat_seconds,
         )
         self.places = FleetPlaces(fleet=self.fleet, classes=self.classes, issuer=self.issuer, chance=chance)
@@ -199,7 +199,10 @@ class Rooms:
             erasure=best_erasure(),
             clock=self.clock,
             offload=self._outside.offload,
-            rules=RepairRules(containment=self.settings.containment_seconds * MICROSECONDS),
+            rules=RepairRules(
+                containment=self.settings.containment_seconds * MICROSECONDS,
+                grace=self.settings.repair_grace_seconds * MICROSECONDS,
+            ),
         )
 
     async def keep_fleet_fresh(self) -> None:

@@ -1,8 +1,9 @@
-"""The coordinator's issuer: it signs the grants that nodes and readers act on.
+"""The coordinator's issuer: it signs the grants that nodes and readers act on, and the answers to nodes.
 
-Nodes learn the issuer's public key from every answer to a heartbeat. To exchange the key, let the new one be
-known as an older one first for some intervals, then let it issue while the old one stays known for an hour:
-no grant is refused on the way.
+Nodes learn the issuer's public key from every answer to a heartbeat, and believe an answer only if a key that
+they knew signed it. To exchange the key, let the new one be known as an older one first until every node has
+been heard of, then let it issue while the old one stays known for an hour: no grant is refused on the way. A
+node that was away all the time has to register again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import hmac
 from collections.abc import Sequence
 from typing import Final
 
+from holdfast.protocol.fleet import SignedWelcome, Welcome
 from holdfast.protocol.grants import LIFE_MAX, SERIAL_BYTES, Action, blind_account, issue
+from holdfast.protocol.heartbeats import seal_welcome
 from holdfast.protocol.messages import shard_id
 from holdfast.protocol.signing import SigningKey
 from holdfast.world.chance import Chance
@@ -57,6 +60,10 @@ class Issuer:
     def publics(self) -> list[bytes]:
         """The public keys nodes are to believe, this issuer's own first."""
         return [self._key.public, *self._others]
+
+    def welcome(self, welcome: Welcome) -> SignedWelcome:
+        """The answer to a node's message, signed: what makes the node believe these public keys."""
+        return seal_welcome(self._key, welcome)
 
     def grant(
         self,

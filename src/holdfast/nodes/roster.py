@@ -8,7 +8,6 @@ of its secret is kept, and the same node may use it again, since the answer to i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -19,10 +18,11 @@ from holdfast.nodes import states, store
 from holdfast.nodes.addresses import check_addresses
 from holdfast.nodes.beats import Answer, Beat, Beats, told_row
 from holdfast.nodes.fleet import Fleet
+from holdfast.nodes.grants import Issuer
 from holdfast.nodes.states import Event, State
 from holdfast.nodes.store import InvitationRow, NodeRow
 from holdfast.protocol.control import Invitation, NodeInfo, Nodes
-from holdfast.protocol.fleet import HEARTBEAT_SECONDS, NodeFacts, Register, Signed, Welcome
+from holdfast.protocol.fleet import HEARTBEAT_SECONDS, NodeFacts, Register, Signed, SignedWelcome, Welcome
 from holdfast.protocol.heartbeats import HEARTBEAT_DOMAIN, REGISTER_DOMAIN, open_signed
 from holdfast.protocol.invitations import SECRET_BYTES, read_invitation, write_invitation
 from holdfast.protocol.messages import SHARD_ID_BYTES
@@ -59,7 +59,7 @@ class _Joining:
 class Roster:
     """Registers nodes and takes their heartbeats: `protocol.fleet.Coordinator`, and more.
 
-    `issuers` answers the public keys whose grants nodes are to accept, the one that issues now first.
+    `issuer` signs what nodes are answered, and knows the public keys that they are to believe.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class Roster:
         fleet: Fleet,
         clock: Clock,
         chance: Chance,
-        issuers: Callable[[], list[bytes]],
+        issuer: Issuer,
         heartbeat_seconds: int = HEARTBEAT_SECONDS,
     ) -> None:
         self._database = database
         self._fleet = fleet
         self._clock = clock
         self._chance = chance
-        self._issuers = issuers
+        self._issuer = issuer
         self._heartbeat_seconds = heartbeat_seconds
         self._beats = Beats(database)
 
@@ -97,9 +97,9 @@ class Roster:
         now = self._clock.now()
         row = InvitationRow(_hashed(secret), provider, now, now + lifetime_seconds * MICROSECONDS, None)
         await self._database.transact(_invite, row)
-        return Invitation(token=write_invitation(secret, self._issuers()[0]), expires=row.expires)
+        return Invitation(token=write_invitation(secret, self._issuer.publics()[0]), expires=row.expires)
 
-    async def register(self, signed: Signed) -> Welcome:
+    async def register(self, signed: Signed) -> SignedWelcome:
         """Takes a node into the fleet.
 
         Raises:
@@ -111,11 +111,11 @@ class Roster:
         secret = read_invitation(said.token).secret
         row = await self._database.transact(_register, _Joining(said.facts, _hashed(secret), now))
         self._fleet.note([row])
-        return self._welcome(Answer(row=row))
+        return self._welcome(Answer(row=row), said.facts)
 
     # --- beating -----------------------------------------------------------------------------------------
 
-    async def heartbeat(self, signed: Signed) -> Welcome:
+    async def heartbeat(self, signed: Signed) -> SignedWelcome:
         """Takes a heartbeat.
 
         Raises:
@@ -130,21 +130,25 @@ class Roster:
             raise answer.refusal
         assert answer.row is not None, "what is not refused is stored"
         self._fleet.note([answer.row])
-        return self._welcome(answer)
+        return self._welcome(answer, facts)
 
-    def _welcome(self, answer: Answer) -> Welcome:
+    def _welcome(self, answer: Answer, heard: NodeFacts) -> SignedWelcome:
         assert answer.row is not None, "only stored nodes are welcomed"
         notices = [_NOTICES[state] for state in _NOTICES if state == answer.row.state]
         if not answer.row.addresses:
             notices.append(
                 "This node told no address: clients reach it through a relay only, if there is one."
             )
-        return Welcome(
-            time=self._clock.now(),
-            issuer_keys=self._issuers(),
-            heartbeat_seconds=self._heartbeat_seconds,
-            deletions=answer.deletions,
-            notices=notices,
+        return self._issuer.welcome(
+            Welcome(
+                time=self._clock.now(),
+                issuer_keys=self._issuer.publics(),
+                heartbeat_seconds=self._heartbeat_seconds,
+                node_id=heard.node_id,
+                sequence=heard.sequence,
+                deletions=answer.deletions,
+                notices=notices,
+            )
         )
 
     # --- looking and steering ----------------------------------------------------------------------------

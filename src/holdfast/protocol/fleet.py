@@ -1,4 +1,7 @@
-"""What a node says to the coordinator: it registers once with a token, then sends signed heartbeats."""
+"""What a node says to the coordinator, and what that answers: both are signed, whatever carries them.
+
+A node registers once with a token, then sends heartbeats. Byte by byte: docs/formats/fleet.md.
+"""
 
 from __future__ import annotations
 
@@ -59,25 +62,42 @@ class Deletion(Struct, frozen=True, kw_only=True):
 
 
 class Welcome(Struct, frozen=True, kw_only=True):
-    """The answer to registration and to every heartbeat."""
+    """The answer to registration and to every heartbeat: whom and what it answers, and what is to be done."""
 
     time: int
     issuer_keys: list[bytes]
-    """Ed25519 public keys whose grants the node accepts from now on."""
+    """Ed25519 public keys whose grants, and whose welcomes, the node believes from now on."""
     heartbeat_seconds: int
+    node_id: bytes
+    sequence: int
+    """Of the message that this answers: an old welcome is worth nothing."""
+    version: int = FLEET_VERSION
     deletions: list[Deletion] = msgspec.field(default_factory=list)
     notices: list[str] = msgspec.field(default_factory=list)
     """Things its owner should know (clock off, version old), in words."""
 
 
+class SignedWelcome(Struct, frozen=True, kw_only=True):
+    """A Welcome in MessagePack with an issuer's signature over a domain tag and the payload.
+
+    What it says decides which grants a node accepts and what it deletes, so it is believed only from an
+    issuer that the node believed before; the first is named by the invitation. See `heartbeats.open_welcome`.
+    """
+
+    issuer: bytes
+    """The public key."""
+    payload: bytes
+    signature: bytes
+
+
 class Coordinator(Protocol):
     """The node's seam to the coordinator: HTTP in production, a plain call in simulation."""
 
-    async def register(self, signed: Signed) -> Welcome:
+    async def register(self, signed: Signed) -> SignedWelcome:
         """Raises Refusal("invitation.invalid" | "signature.invalid" | "clock.skewed")."""
         ...
 
-    async def heartbeat(self, signed: Signed) -> Welcome:
+    async def heartbeat(self, signed: Signed) -> SignedWelcome:
         """Raises Refusal("node.unknown" | "signature.invalid" | "clock.skewed")."""
         ...
 
