@@ -1,7 +1,7 @@
 """The demonstration: real files, real processes, real losses. Every step returns what it measured.
 
 The law of the order: never more losses at a time than the class tolerates. With n - k nodes dead there is
-nothing to spare, so one of them comes back before another node's disk is damaged.
+nothing to spare, so one of them comes back before the disk of another one, that was never away, is damaged.
 """
 
 from __future__ import annotations
@@ -13,18 +13,28 @@ import stat
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from holdfast.app.local import LocalCloud, LocalNode
+from holdfast.app.settings import write_settings
 from holdfast.client.session import AsyncSession
+from holdfast.protocol.control import ObjectHealth
 from holdfast.world.chance import Chance
 from holdfast.world.clock import Clock
 from holdfast.world.errors import Failure, Refusal
 
 BUCKET = "demo"
 INPUT_BYTES = 200 * 10**6
-FILE_BYTES_MIN = 1
+FILES_MAX = 400
+"""Each object is 14 shards with an fsync each: thousands of tiny ones would show the disk's patience only."""
+FILE_BYTES_MIN = 16 << 10
+SMALL_FILES_MAX = 50
+SHARE_MAX = 8
+"""No file is more than this part of the input, so that there are some."""
+WALKED_MAX = 100_000
+REPAIR_PERIOD_SECONDS = 2
 FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib", "/usr/share", "/usr/bin")
 AT_ONCE = 12
 FLIPS = 400
@@ -51,6 +61,19 @@ class Reading:
     wrong: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How the stored files fare."""
+
+    k: int
+    n: int
+    survives: int
+    """The fewest further losses that any file survives."""
+    stored_bytes: int
+    bad_shards: int
+    """Shards that were reported, and are not rebuilt yet."""
+
+
 class Demo:
     """The steps, in the order of their definition; `stored` holds the SHA-256 of every file."""
 
@@ -60,7 +83,9 @@ class Demo:
         self._chance = chance
         self._session: AsyncSession | None = None
         self.stored: dict[str, tuple[int, bytes]] = {}
+        self.passed_over: list[Input] = []
         self.dead: list[LocalNode] = []
+        self._revived: list[LocalNode] = []
 
     @property
     def session(self) -> AsyncSession:
@@ -82,8 +107,13 @@ class Demo:
 
         async def store_one(file: Input) -> None:
             nonlocal done
-            digest = await asyncio.to_thread(_sha256, file.path)
-            await self.session.put(file.path, BUCKET, file.key)
+            try:
+                digest = await asyncio.to_thread(_sha256, file.path)
+                await self.session.put(file.path, BUCKET, file.key)
+            except (OSError, Refusal):
+                # Somebody else's file: it may change or go while it is read.
+                self.passed_over.append(file)
+                return
             self.stored[file.key] = (file.size, digest)
             done += file.size
             tell(len(self.stored), done)
@@ -91,21 +121,23 @@ class Demo:
         await _side_by_side([partial(store_one, file) for file in files])
         return self._clock.monotonic() - began
 
-    async def tolerance(self) -> tuple[int, int, int, int]:
-        """(k, n, fewest losses any object survives now, bytes on the nodes)."""
-        survives: list[int] = []
-        stored = 0
-        k = n = 0
+    async def standing(self) -> Standing:
+        """How the files fare now, as the coordinator knows it."""
+        found: list[ObjectHealth] = []
 
         async def look(key: str) -> None:
-            nonlocal stored, k, n
-            health = await self.session.stat(BUCKET, key)
-            survives.append(health.survives)
-            stored += health.stored_bytes
-            k, n = health.redundancy.k, health.redundancy.n
+            found.append(await self.session.stat(BUCKET, key))
 
         await _side_by_side([partial(look, key) for key in sorted(self.stored)])
-        return k, n, min(survives), stored
+        return Standing(
+            k=found[0].redundancy.k,
+            n=found[0].redundancy.n,
+            survives=min(health.survives for health in found),
+            stored_bytes=sum(health.stored_bytes for health in found),
+            bad_shards=sum(
+                shard.state == "lost" for health in found for chunk in health.chunks for shard in chunk.shards
+            ),
+        )
 
     async def kill(self, count: int) -> list[LocalNode]:
         """`kill -9` for `count` nodes chosen by chance."""
@@ -119,6 +151,7 @@ class Demo:
     async def revive(self, count: int) -> list[LocalNode]:
         """Starts dead nodes again, the longest dead first."""
         back, self.dead = self.dead[:count], self.dead[count:]
+        self._revived += back
         for node in back:
             await self._cloud.start_node(node)
         await self._cloud.until_heard(back)
@@ -151,9 +184,9 @@ class Demo:
         return reading
 
     def corrupt(self) -> tuple[LocalNode, int]:
-        """Overwrites FLIPS bytes all over the vault of one live node, behind its back."""
-        alive = [node for node in self._cloud.nodes if node not in self.dead]
-        node = max(alive, key=lambda one: sum(path.stat().st_size for path in _volumes(one)))
+        """Overwrites FLIPS bytes all over the vault of a node that was never away, behind its back."""
+        steady = [node for node in self._cloud.nodes if node not in self.dead + self._revived]
+        node = max(steady, key=lambda one: sum(path.stat().st_size for path in _volumes(one)))
         flipped = 0
         for path in _volumes(node):
             size = path.stat().st_size
@@ -165,53 +198,70 @@ class Demo:
                     flipped += 1
         return node, flipped
 
-    async def suspects(self) -> int:
-        """How many shards readers have reported as wrong or missing."""
-        found = 0
+    async def restart_coordinator(self) -> None:
+        """`kill -9` for the coordinator; it comes back with repair in a hurry, so that one can watch it."""
+        await self._cloud.coordinator.kill()
+        hurry = {"pass_seconds": str(REPAIR_PERIOD_SECONDS), "repair_grace_seconds": "0"}
+        write_settings(self._cloud.coordinator_settings, hurry)
+        await self._cloud.start_coordinator()
 
-        async def look(key: str) -> None:
-            nonlocal found
-            health = await self.session.stat(BUCKET, key)
-            found += sum(shard.state == "lost" for chunk in health.chunks for shard in chunk.shards)
-
-        await _side_by_side([partial(look, key) for key in sorted(self.stored)])
-        return found
+    async def repaired(self, seconds_max: float, tell: Callable[[int], None]) -> Standing:
+        """Waits until no bad shard is known any more, or no longer; `tell(bad shards left)`."""
+        deadline = self._clock.monotonic() + seconds_max
+        while (now := await self.standing()).bad_shards and self._clock.monotonic() < deadline:
+            tell(now.bad_shards)
+            await asyncio.sleep(REPAIR_PERIOD_SECONDS / 2)
+        return now
 
 
 def choose_input(folder: Path | None, limit: int = INPUT_BYTES) -> list[Input]:
-    """Regular files of this machine, up to `limit` bytes; raises Refusal("config.invalid") for too few."""
-    chosen: list[Input] = []
-    total = 0
+    """Regular files of this machine, up to `limit` bytes and FILES_MAX; rather bigger ones than tiny ones.
+
+    Raises Refusal("config.invalid") where there are none.
+    """
     roots = [folder] if folder else [Path(name) for name in FOLDERS]
+    chosen: list[Input] = []
+    small: list[Input] = []
     seen: set[tuple[int, int]] = set()
-    for path in (path for root in roots for path in _files(root)):
-        facts = path.stat()
-        if (
-            (facts.st_dev, facts.st_ino) in seen
-            or facts.st_size < FILE_BYTES_MIN
-            or total + facts.st_size > limit
-        ):
+    left = limit
+    for path, facts in islice(_files(roots), WALKED_MAX):
+        if (facts.st_dev, facts.st_ino) in seen or not facts.st_size or facts.st_size > limit // SHARE_MAX:
             continue
         seen.add((facts.st_dev, facts.st_ino))
-        chosen.append(Input(path, str(path).lstrip("/"), facts.st_size))
-        total += facts.st_size
+        file = Input(path, str(path).lstrip("/"), facts.st_size)
+        if file.size < FILE_BYTES_MIN:
+            small.append(file)
+        elif file.size <= left:
+            chosen.append(file)
+            left -= file.size
+        if len(chosen) == FILES_MAX or left < FILE_BYTES_MIN:
+            break
+    for file in small[:SMALL_FILES_MAX]:
+        if file.size <= left:
+            chosen.append(file)
+            left -= file.size
     if not chosen:
-        raise Refusal("config.invalid", f"There are no files in {folder}.", advice="Name another folder.")
+        raise Refusal(
+            "config.invalid",
+            f"There is no file of 1 byte to {limit // SHARE_MAX} bytes in {folder}.",
+            advice="Name another folder with --input, or allow more with --size.",
+        )
     return chosen
 
 
-def _files(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root):
+def _files(roots: Sequence[Path]) -> Iterator[tuple[Path, os.stat_result]]:
+    """Readable regular files below the folders, with what the system says of them."""
+    for folder, folders, names in chain.from_iterable(os.walk(root) for root in roots):
         folders.sort()
         for name in sorted(names):
             path = Path(folder) / name
             try:
-                mode = path.lstat().st_mode
-                name.encode()
+                facts = path.lstat()
+                str(path).encode()
             except (OSError, UnicodeEncodeError):
                 continue
-            if stat.S_ISREG(mode) and os.access(path, os.R_OK):
-                yield path
+            if stat.S_ISREG(facts.st_mode) and os.access(path, os.R_OK):
+                yield path, facts
 
 
 def _volumes(node: LocalNode) -> list[Path]:

@@ -96,6 +96,11 @@ class LocalCloud:
         return self.home / "profile.json"
 
     @property
+    def coordinator_settings(self) -> Path:
+        """What the coordinator reads when it starts."""
+        return self.home / "coordinator" / FILE_NAME
+
+    @property
     def key_path(self) -> Path:
         """Where the tenant's key is."""
         return self.home / "tenant.key"
@@ -106,14 +111,18 @@ class LocalCloud:
         `tell` is given what is done, `progress` (often) how far it is.
         """
         tokens = await self._prepare(tell)
-        await self.coordinator.start()
-        await self._until_ready()
+        await self.start_coordinator()
         tell(f"coordinator and gateway answer at {self.profile.endpoint}")
         await self._register(tokens, tell)
         for node in self.nodes:
             await self.start_node(node)
         await self.until_heard(self.nodes, progress)
         tell(f"{len(self.nodes)} nodes are online")
+
+    async def start_coordinator(self) -> None:
+        """Starts the coordinator's process; returns when it answers."""
+        await self.coordinator.start()
+        await self._until_ready()
 
     async def start_node(self, node: LocalNode) -> None:
         """Starts the process of one node; `until_heard` tells when it serves."""
@@ -137,9 +146,8 @@ class LocalCloud:
         """Makes homes, tenant, profile and key if they are missing; returns invitations for new nodes."""
         folders = self._node_folders(tell)
         make_private(self.home)
-        coordinator_home = self.home / "coordinator"
-        endpoint = self._choose_ports(coordinator_home / FILE_NAME)
-        async with open_rooms(coordinator_home) as rooms:
+        endpoint = self._choose_ports(self.coordinator_settings)
+        async with open_rooms(self.coordinator_settings.parent) as rooms:
             if not self.profile_path.exists():
                 await self._make_tenant(rooms, endpoint)
             self.profile = read_profile(self.profile_path)

@@ -53,6 +53,14 @@ class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     containment_seconds: Annotated[
         int, Meta(description="How long a silent node's shards still count as live for repair.", ge=1)
     ] = 4 * 3600
+    repair_grace_seconds: Annotated[
+        int,
+        Meta(
+            description="How long a chunk that is still safe waits for shards that were never stored or were "
+            "proven lost, before they are rebuilt.",
+            ge=0,
+        ),
+    ] = 600
     trash_seconds: Annotated[
         int, Meta(description="How long removed versions can be restored before their space is freed.", ge=0)
     ] = 30 * 86400

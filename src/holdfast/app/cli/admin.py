@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from holdfast.app.cli.admin_fleet import node, upkeep
+from holdfast.app.cli.admin_rooms import date_text, json_option, print_facts, print_rows, with_rooms
 from holdfast.app.cli.coordinator import coordinator_home
 from holdfast.world.clock import MICROSECONDS
 
 if TYPE_CHECKING:
     from holdfast.app.rooms import Rooms
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
+    from holdfast.tenants.keys import AccessKey
 
 
 @click.group()
@@ -29,7 +26,13 @@ def admin() -> None:
       holdfast admin tenant create acme --json
       holdfast admin key create acme --label backup-server
       holdfast admin invite acme
+      holdfast admin node list
+      holdfast admin upkeep repair --dry-run
     """
+
+
+admin.add_command(node)
+admin.add_command(upkeep)
 
 
 @admin.group()
@@ -60,14 +63,19 @@ def tenant_create(name: str, home: Path, as_json: bool) -> None:
             "secret_key": key.secret,
         }
 
-    _show(_with_rooms(home, work), as_json=as_json)
+    print_facts(with_rooms(home, work), as_json=as_json)
 
 
 @tenant.command("list")
 @coordinator_home
 @json_option
 def tenant_list(home: Path, as_json: bool) -> None:
-    """List the tenants."""
+    """List the tenants.
+
+    \b
+    Example:
+      holdfast admin tenant list
+    """
 
     async def work(rooms: Rooms) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -75,13 +83,13 @@ def tenant_list(home: Path, as_json: bool) -> None:
         while True:
             page = await rooms.people.page(after=after)
             found += [
-                {"tenant_id": t.tenant_id, "display_name": t.display_name, "created": _date(t.created)}
+                {"tenant_id": t.tenant_id, "display_name": t.display_name, "created": date_text(t.created)}
                 for t in page.tenants
             ]
             if (after := page.after) is None:
                 return found
 
-    _show_rows(_with_rooms(home, work), as_json=as_json)
+    print_rows(with_rooms(home, work), as_json=as_json)
 
 
 @admin.group()
@@ -129,7 +137,46 @@ def key_create(
         made = await rooms.keys.create_access_key(found.tenant_id, label=label, permit=permit)
         return {"tenant_id": found.tenant_id, "access_key": made.access_key, "secret_key": made.secret}
 
-    _show(_with_rooms(home, work), as_json=as_json)
+    print_facts(with_rooms(home, work), as_json=as_json)
+
+
+@key.command("list")
+@click.argument("tenant_name")
+@coordinator_home
+@json_option
+def key_list(tenant_name: str, home: Path, as_json: bool) -> None:
+    """List a tenant's access keys and what each may do; never the secrets.
+
+    \b
+    Examples:
+      holdfast admin key list acme
+      holdfast admin key list acme --json
+    """
+
+    async def work(rooms: Rooms) -> list[dict[str, Any]]:
+        found = await rooms.people.find_named(tenant_name)
+        rows: list[dict[str, Any]] = []
+        after: str | None = None
+        while True:
+            page = await rooms.keys.access_keys(found.tenant_id, after=after)
+            rows += [_key_row(known) for known in page.access_keys]
+            if (after := page.after) is None:
+                return rows
+
+    print_rows(with_rooms(home, work), as_json=as_json)
+
+
+def _key_row(known: AccessKey) -> dict[str, Any]:
+    permit = known.permit
+    return {
+        "access_key": known.access_key,
+        "label": known.label,
+        "actions": " ".join(permit.actions),
+        "buckets": " ".join(permit.buckets),
+        "prefixes": " ".join(permit.prefixes),
+        "state": "revoked" if known.revoked is not None else "good",
+        "expires": date_text(permit.expires) if permit.expires is not None else "",
+    }
 
 
 @key.command("revoke")
@@ -137,13 +184,18 @@ def key_create(
 @click.argument("access_key")
 @coordinator_home
 def key_revoke(tenant_name: str, access_key: str, home: Path) -> None:
-    """Make an access key worthless, within half a minute everywhere."""
+    """Make an access key worthless, within half a minute everywhere.
+
+    \b
+    Example:
+      holdfast admin key revoke acme AKHF...
+    """
 
     async def work(rooms: Rooms) -> None:
         found = await rooms.people.find_named(tenant_name)
         await rooms.keys.revoke_access_key(found.tenant_id, access_key)
 
-    _with_rooms(home, work)
+    with_rooms(home, work)
     click.echo(f"Revoked {access_key}.")
 
 
@@ -166,14 +218,42 @@ def invite(tenant_name: str, hours: int, home: Path, as_json: bool) -> None:
     async def work(rooms: Rooms) -> dict[str, Any]:
         found = await rooms.people.find_named(tenant_name)
         made = await rooms.roster.invite(found.tenant_id, lifetime_seconds=hours * 3600)
-        return {"token": made.token, "expires": _date(made.expires)}
+        return {"token": made.token, "expires": date_text(made.expires)}
 
-    _show(_with_rooms(home, work), as_json=as_json)
+    print_facts(with_rooms(home, work), as_json=as_json)
 
 
 @admin.group("managed-keys")
 def managed_keys() -> None:
-    """Keys that the coordinator holds for gateways, and the master key that wraps them."""
+    """Keys that the coordinator holds for gateways, and the master key that wraps them.
+
+    \b
+    Examples:
+      holdfast admin managed-keys rotate acme
+      holdfast admin managed-keys rotate-master
+    """
+
+
+@managed_keys.command("rotate")
+@click.argument("tenant_name")
+@coordinator_home
+@json_option
+def rotate_managed_key(tenant_name: str, home: Path, as_json: bool) -> None:
+    """Make a new managed key for a tenant: what is sealed from now on is sealed with it.
+
+    Older ones are kept, and open what they sealed.
+
+    \b
+    Example:
+      holdfast admin managed-keys rotate acme
+    """
+
+    async def work(rooms: Rooms) -> dict[str, Any]:
+        found = await rooms.people.find_named(tenant_name)
+        made = await rooms.keys.rotate_managed_key(found.tenant_id)
+        return {"tenant_id": found.tenant_id, "key_id": made.key_id.hex()}
+
+    print_facts(with_rooms(home, work), as_json=as_json)
 
 
 @managed_keys.command("rotate-master")
@@ -183,6 +263,10 @@ def rotate_master_key(home: Path) -> None:
 
     The coordinator reads its master keys when it starts: restart it afterwards. Old master keys stay in the
     file until you remove them; nothing needs them any more once this command has ended.
+
+    \b
+    Example:
+      holdfast admin managed-keys rotate-master
     """
 
     async def work(rooms: Rooms) -> int:
@@ -191,34 +275,4 @@ def rotate_master_key(home: Path) -> None:
         rotate_master(home, rooms.chance)
         return await rooms.keys.rewrap_all(load_master(home, rooms.chance))
 
-    click.echo(f"{_with_rooms(home, work)} secrets are wrapped by the new master key.")
-
-
-def _with_rooms(home: Path, work: Callable[[Rooms], Awaitable[Any]]) -> Any:
-    from holdfast.app.rooms import open_rooms
-
-    async def run() -> Any:
-        async with open_rooms(home) as rooms:
-            return await work(rooms)
-
-    return asyncio.run(run())
-
-
-def _show(facts: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(facts, indent=2))
-        return
-    for name, value in facts.items():
-        click.echo(f"{name.replace('_', ' '):<14} {value}")
-
-
-def _show_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        click.echo("  ".join(str(value) for value in row.values()))
-
-
-def _date(microseconds: int) -> str:
-    return datetime.fromtimestamp(microseconds / MICROSECONDS, UTC).isoformat(timespec="seconds")
+    click.echo(f"{with_rooms(home, work)} secrets are wrapped by the new master key.")
