@@ -81,14 +81,11 @@ class Story:
     async def remove(self, key: str) -> None:
         before = self.possible.get(key, {None})
         self.possible[key] = before | {None}
-        lost = self.cluster.control_wire.lost
         try:
             await self.cluster.session.remove(BUCKET, key)
         except Refusal as refusal:
             assert refusal.code == "object.unknown", repr(refusal)
-            # A removal whose answer was lost is asked for again, and finds nothing any more.
-            lossy = self.cluster.control_wire.lost > lost
-            assert None in before or lossy, f"{key} was acknowledged and is unknown"
+            assert None in before, f"{key} was acknowledged and is unknown"
             self.possible[key] = {None}
         except Trouble:
             self.in_doubt += 1

@@ -61,7 +61,7 @@ class HttpControl:
             why = os.strerror(number) if number else str(error.os_error)
             raise self._unreachable(f"no connection ({why})") from error
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
-            raise self._unreachable(f"it hung up or fell silent ({error!r})", sent=True) from error
+            raise self._unreachable(f"it hung up or fell silent ({error!r})") from error
         if status != OK:
             raise failure_in(content, status, media_type)
         try:
@@ -101,12 +101,11 @@ class HttpControl:
         )
         return headers
 
-    def _unreachable(self, why: str, *, sent: bool = False) -> Trouble:
+    def _unreachable(self, why: str) -> Trouble:
         return Trouble(
             "endpoint.unreachable",
             f"The coordinator at {self._endpoint} cannot be reached: {why}.",
             advice="Is `holdfast up` running there? HOLDFAST_ENDPOINT or the profile says where to look.",
-            sent=sent,
         )
 
 

@@ -1,7 +1,7 @@
 """How long to wait and when to try again: plain functions, and the control that uses them.
 
-Operations are idempotent by design, so a request whose answer was lost is simply asked again; the few that
-are not (`ASKED_ONCE`) are asked again only if they surely never arrived.
+Operations are idempotent, some by the token they carry, so a request whose answer was lost is simply asked
+again. (An invitation that is asked for twice is made twice; the one nobody saw expires unused.)
 """
 
 from __future__ import annotations
@@ -10,20 +10,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.protocol.control import (
-    BucketMake,
-    BucketRemove,
-    Control,
-    NodeInvite,
-    ObjectRemove,
-    Operation,
-)
+from holdfast.protocol.control import Control, Operation
 from holdfast.world.chance import Chance
 from holdfast.world.clock import Clock
 from holdfast.world.errors import Trouble
-
-ASKED_ONCE = (BucketMake, BucketRemove, ObjectRemove, NodeInvite)
-"""Asked again after a lost answer, these could report their own first success as a failure."""
 
 FIRST_SECONDS = 0.1
 PAUSE_SECONDS_MAX = 5.0
@@ -62,7 +52,7 @@ class PatientControl:
                 wait = pause(attempt, self._chance)
                 allowed = FRIEND_SECONDS if self._answered else STRANGER_SECONDS
                 spent = self._clock.monotonic() - begun + wait
-                if not trouble.retry or spent > allowed or not _repeatable(request, trouble):
+                if not trouble.retry or spent > allowed:
                     raise
                 await asyncio.sleep(wait)
             else:
@@ -71,10 +61,6 @@ class PatientControl:
 
     async def close(self) -> None:
         await self._control.close()
-
-
-def _repeatable(request: Operation, trouble: Trouble) -> bool:
-    return not isinstance(request, ASKED_ONCE) or not trouble.facts.get("sent", False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from holdfast.client.upload import Wish
 from holdfast.client.version import Version, open_version
 from holdfast.protocol.control import (
     LIST_KEYS_MAX,
+    TOKEN_BYTES,
     BucketList,
     BucketMake,
     BucketRemove,
@@ -183,12 +184,14 @@ class AsyncSession:
 
     async def make_bucket(self, bucket: str, *, storage_class: str | None = None) -> BucketInfo:
         """Raises Refusal("bucket.exists" | "bucket.invalid" | "class.unknown")."""
-        info: BucketInfo = await self._control.call(BucketMake(bucket=bucket, storage_class=storage_class))
+        info: BucketInfo = await self._control.call(
+            BucketMake(bucket=bucket, storage_class=storage_class, token=self._token())
+        )
         return info
 
     async def remove_bucket(self, bucket: str) -> None:
         """Raises Refusal("bucket.unknown" | "bucket.not_empty")."""
-        await self._control.call(BucketRemove(bucket=bucket))
+        await self._control.call(BucketRemove(bucket=bucket, token=self._token()))
 
     async def buckets(self) -> tuple[BucketInfo, ...]:
         """All of the tenant's buckets."""
@@ -241,7 +244,7 @@ class AsyncSession:
     async def remove(self, bucket: str, key: str, *, if_version: str | None = None) -> VersionInfo:
         """Moves the object to the trash; raises Refusal("object.unknown" | "precondition.failed")."""
         info: VersionInfo = await self._control.call(
-            ObjectRemove(bucket=bucket, key=key, if_version=if_version)
+            ObjectRemove(bucket=bucket, key=key, if_version=if_version, token=self._token())
         )
         return info
 
@@ -387,6 +390,10 @@ class AsyncSession:
         await self._control.call(KeyRegister(key_id=key.key_id, add=add))
         self._tenant = None
         return key.key_id
+
+    def _token(self) -> bytes:
+        """What tells the coordinator a request that is asked again from a new one."""
+        return self._chance.bytes(TOKEN_BYTES)
 
     async def _started(self) -> Gear:
         """The gear; on the first use the key is loaded, checked and made known."""

@@ -24,6 +24,7 @@ from holdfast.client.scatter import Cargo, Scatter
 from holdfast.client.sources import ByteSource
 from holdfast.client.threads import run_whole
 from holdfast.protocol.control import (
+    TOKEN_BYTES,
     UploadAbort,
     UploadBegin,
     UploadCommit,
@@ -80,6 +81,7 @@ async def begin(gear: Gear, wish: Wish, size: int | None) -> Begun:
             metadata=dict(wish.metadata),
             if_absent=wish.if_absent,
             if_version=wish.if_version,
+            token=gear.chance.bytes(TOKEN_BYTES),
         )
     )
     return Begun(ticket, data_key)

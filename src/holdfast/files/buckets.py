@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from holdfast.files import store
+from holdfast.files.answered import check_token, once
 from holdfast.files.names import check_bucket_name
 from holdfast.files.places import Places
 from holdfast.protocol.control import LIST_KEYS_MAX, BucketList, BucketMake, BucketRemove, Done
@@ -83,14 +84,31 @@ class Buckets:
     async def make(self, tenant: str, request: BucketMake) -> BucketInfo:
         """Raises Refusal("bucket.invalid" | "bucket.exists" | "class.unknown")."""
         check_bucket_name(request.bucket)
+        check_token(request.token)
         storage_class = self._places.storage_class(request.storage_class).class_name
         now = self._clock.now()
-        return info(await self._database.transact(make, tenant, request.bucket, storage_class, now))
+
+        def work(connection: Connection) -> BucketInfo:
+            def make_it() -> BucketInfo:
+                return info(make(connection, tenant, request.bucket, storage_class, now))
+
+            return once(connection, tenant, request, request.token, now, make_it)
+
+        return await self._database.transact(work)
 
     async def remove(self, tenant: str, request: BucketRemove) -> Done:
         """Raises Refusal("bucket.unknown" | "bucket.not_empty")."""
-        await self._database.transact(remove, tenant, request.bucket)
-        return Done()
+        check_token(request.token)
+        now = self._clock.now()
+
+        def work(connection: Connection) -> Done:
+            def remove_it() -> Done:
+                remove(connection, tenant, request.bucket)
+                return Done()
+
+            return once(connection, tenant, request, request.token, now, remove_it)
+
+        return await self._database.transact(work)
 
     async def list(self, tenant: str, request: BucketList) -> BucketPage:
         """The tenant's buckets by name, a page at a time."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from holdfast.files import health, names, store, store_chunks, versions
+from holdfast.files.answered import check_token, once
 from holdfast.files.buckets import check_limit, owned_bucket
 from holdfast.files.faults import lost_of, suspects_of
 from holdfast.files.listing import Page
@@ -131,8 +132,16 @@ class ObjectOperations:
 
         Raises Refusal("bucket.unknown" | "object.unknown" | "precondition.failed" | "name.invalid").
         """
-        key = names.encode_key(request.key)
-        bucket, version = await self._database.transact(
-            versions.remove, tenant, request.bucket, key, request.if_version, self._clock.now()
-        )
-        return version_info(bucket.name, version)
+        check_token(request.token)
+        key, now = names.encode_key(request.key), self._clock.now()
+
+        def work(connection: Connection) -> VersionInfo:
+            def remove_it() -> VersionInfo:
+                bucket, version = versions.remove(
+                    connection, tenant, request.bucket, key, request.if_version, now
+                )
+                return version_info(bucket.name, version)
+
+            return once(connection, tenant, request, request.token, now, remove_it)
+
+        return await self._database.transact(work)

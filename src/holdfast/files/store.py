@@ -201,6 +201,19 @@ usage = Table(
     sqlite_autoincrement=True,
 )
 
+answered_requests = Table(
+    "answered_requests",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("token", LargeBinary, nullable=False),
+    Column("asked", LargeBinary, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant", "token", name="answered_requests_key"),
+    Index("answered_requests_in_time", "time"),
+    sqlite_with_rowid=False,
+)
+
 # Written out, not bound: a planner only uses a partial index whose condition it can read.
 CURRENT: ColumnElement[str] = literal_column("'current'")
 TRASHED: ColumnElement[str] = literal_column("'trashed'")

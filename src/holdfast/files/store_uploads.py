@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
-from holdfast.files.store import OPEN, doom, uploads
+from holdfast.files.store import OPEN, add_if_free, doom, uploads
 from holdfast.protocol.nouns import Envelope, RedundancyInfo
 
 
@@ -65,14 +65,14 @@ _COMMIT = (
     )
     .values(state="committed", version_id=bindparam("new_version"), last_active=bindparam("now"))
 )
-_ADD = insert(uploads)
+_ADD = add_if_free(uploads)
 
 
-def add_upload(connection: Connection, upload: Upload) -> None:
-    """Opens the upload; `stream` is given by the database."""
+def add_upload(connection: Connection, upload: Upload) -> bool:
+    """Opens the upload; `stream` is given by the database. False if there is one with its id."""
     values = upload._asdict()
     del values["stream"]
-    connection.execute(_ADD, values)
+    return connection.execute(_ADD[connection.dialect.name], values).first() is not None
 
 
 def upload_by_id(connection: Connection, tenant: str, upload_id: str) -> Upload | None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from holdfast.files import names, store, store_chunks, store_uploads
+from holdfast.files import names, store, store_answered, store_chunks, store_uploads
 from holdfast.files.recording import Journal, shards_of
 from holdfast.world.clock import Clock
 from holdfast.world.database import Database
@@ -45,9 +45,13 @@ class Leftovers(NamedTuple):
     versions: list[TrashedVersion]
     uploads: list[IdleUpload]
     streams: list[int]
+    answers: int
+    """How many answers, up to a page, nobody will ask for again."""
 
 
-def leftovers(connection: Connection, trashed_before: int, idle_since: int, limit: int) -> Leftovers:
+def leftovers(
+    connection: Connection, trashed_before: int, idle_since: int, answered_before: int, limit: int
+) -> Leftovers:
     """Up to `limit` of each kind, oldest first."""
     return Leftovers(
         versions=[
@@ -59,6 +63,7 @@ def leftovers(connection: Connection, trashed_before: int, idle_since: int, limi
             for u in store_uploads.idle_uploads(connection, idle_since, limit)
         ],
         streams=store.doomed_streams(connection, limit),
+        answers=store_answered.old_answers(connection, answered_before, limit),
     )
 
 
@@ -100,9 +105,11 @@ class Trash:
         self._journal = journal
         self._clock = clock
 
-    async def look(self, *, trashed_before: int, idle_since: int, limit: int) -> Leftovers:
+    async def look(
+        self, *, trashed_before: int, idle_since: int, answered_before: int, limit: int
+    ) -> Leftovers:
         """A page of what may be over; times in microseconds."""
-        return await self._database.read(leftovers, trashed_before, idle_since, limit)
+        return await self._database.read(leftovers, trashed_before, idle_since, answered_before, limit)
 
     async def end_versions(self, versions: list[TrashedVersion]) -> int:
         """Ends these versions in one transaction; how many were still in the trash."""
@@ -111,6 +118,10 @@ class Trash:
     async def end_uploads(self, uploads: list[IdleUpload]) -> int:
         """Ends these uploads in one transaction; how many were still idle."""
         return await self._database.transact(end_uploads, uploads, self._clock.now())
+
+    async def forget_answers(self, answered_before: int, limit: int) -> int:
+        """Forgets up to `limit` answers given before this time; how many."""
+        return await self._database.transact(store_answered.forget_answers, answered_before, limit)
 
     async def free(self, stream: int, limit: int) -> bool:
         """Frees up to `limit` chunks of a doomed stream; whether there may be more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from sqlalchemy import Connection
 
@@ -11,6 +12,7 @@ from holdfast.chunks import layout
 from holdfast.chunks.metadata import CHUNK_ID_BYTES
 from holdfast.chunks.redundancy import Redundancy
 from holdfast.files import committing, names, recording, store, store_chunks, store_uploads
+from holdfast.files.answered import check_token
 from holdfast.files.buckets import check_limit, owned_bucket
 from holdfast.files.committing import LostRaceError, Seen, Total
 from holdfast.files.places import Places, ShardWish
@@ -78,7 +80,7 @@ def begin(connection: Connection, tenant: str, bucket_id: int, beginning: Beginn
     if request.if_absent or request.if_version is not None:
         current = store.current_version(connection, bucket.id, beginning.key)
         committing.check_preconditions(current, if_absent=request.if_absent, if_version=request.if_version)
-    store_uploads.add_upload(
+    added = store_uploads.add_upload(
         connection,
         Upload(
             stream=0,
@@ -105,6 +107,20 @@ def begin(connection: Connection, tenant: str, bucket_id: int, beginning: Beginn
             last_active=now,
         ),
     )
+    if not added:
+        _check_same(connection, tenant, bucket.id, beginning)
+
+
+def _check_same(connection: Connection, tenant: str, bucket_id: int, beginning: Beginning) -> None:
+    """The upload was begun before under this token: it is the answer, if it was asked for in these words."""
+    known = known_upload(connection, tenant, beginning.upload_id)
+    envelope = beginning.request.envelope
+    if (known.bucket_id, known.key, known.envelope) != (bucket_id, beginning.key, envelope):
+        raise Refusal(
+            "request.invalid",
+            "The request's token was used for another upload.",
+            advice="Draw a new random token for each upload.",
+        )
 
 
 def show(
@@ -171,12 +187,13 @@ class Uploads:
         key = names.encode_key(request.key)
         names.check_metadata(request.metadata)
         check_envelope(request.envelope)
+        check_token(request.token)
         bucket = await self._database.read(owned_bucket, tenant, request.bucket)
         chosen = self._places.storage_class(request.storage_class or bucket.storage_class)
         chunk_size = chosen.chunk_size if request.chunk_size is None else request.chunk_size
         check_sizes(request.size, chunk_size)
         warnings = self._places.outlook(chosen, request.size)
-        upload_id = self._chance.bytes(ID_BYTES).hex()
+        upload_id = upload_id_of(tenant, request.token) or self._chance.bytes(ID_BYTES).hex()
         beginning = Beginning(upload_id, request, key, chosen, chunk_size)
         await self._database.transact(begin, tenant, bucket.id, beginning, self._clock.now())
         return UploadTicket(
@@ -310,6 +327,14 @@ class Uploads:
         if now - upload.last_active > TOUCH_AFTER:
             await self._database.transact(touch, tenant, upload_id, now)
         return upload
+
+
+def upload_id_of(tenant: str, token: bytes) -> str:
+    """The id of the upload that this token stands for: the same each time it is asked for. "" without one."""
+    if not token:
+        return ""
+    seed = b"holdfast upload\0" + tenant.encode() + b"\0" + token
+    return blake2b(seed, digest_size=ID_BYTES).hexdigest()
 
 
 def check_envelope(envelope: Envelope) -> None:

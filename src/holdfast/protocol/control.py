@@ -34,6 +34,10 @@ KEY_BYTES_MAX = 1024
 PLAN_CHUNKS_MAX = 64
 RECORD_CHUNKS_MAX = 64
 LIST_KEYS_MAX = 1000
+TOKEN_BYTES = 16
+"""A token is drawn at random by the client, one for each request that must not be done twice. The same
+request with the same token, within a day, is answered as the first time: a lost answer is asked for again.
+"""
 
 
 class Operation(Struct, frozen=True, kw_only=True):
@@ -57,6 +61,7 @@ class BucketMake(Operation, frozen=True, kw_only=True):
     Reply = BucketInfo
     bucket: str
     storage_class: str | None = None
+    token: bytes = b""
 
 
 class BucketRemove(Operation, frozen=True, kw_only=True):
@@ -65,6 +70,7 @@ class BucketRemove(Operation, frozen=True, kw_only=True):
     name = "bucket-remove"
     Reply = Done
     bucket: str
+    token: bytes = b""
 
 
 class Buckets(Struct, frozen=True, kw_only=True):
@@ -135,6 +141,7 @@ class ObjectRemove(Operation, frozen=True, kw_only=True):
     bucket: str
     key: str
     if_version: str | None = None
+    token: bytes = b""
 
 
 # --- uploading -------------------------------------------------------------------------------------------
@@ -153,7 +160,7 @@ class UploadTicket(Struct, frozen=True, kw_only=True):
 
 
 class UploadBegin(Operation, frozen=True, kw_only=True):
-    """Opens an upload."""
+    """Opens an upload; with a token, the same one if asked again."""
 
     name = "upload-begin"
     Reply = UploadTicket
@@ -167,6 +174,7 @@ class UploadBegin(Operation, frozen=True, kw_only=True):
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
     if_absent: bool = False
     if_version: str | None = None
+    token: bytes = b""
 
 
 class UploadState(Struct, frozen=True, kw_only=True):
@@ -257,7 +265,10 @@ class UploadCommit(Operation, frozen=True, kw_only=True):
 
 
 class UploadAbort(Operation, frozen=True, kw_only=True):
-    """Ends an upload without a version; what was stored is swept. Idempotent."""
+    """Ends an upload without a version, and frees what was recorded.
+
+    Raises Refusal("upload.unknown") for one that was ended or committed: then there is nothing to do.
+    """
 
     name = "upload-abort"
     Reply = Done

@@ -30,6 +30,7 @@ class Expire:
         page = await self._trash.look(
             trashed_before=now - self._rules.trash_period,
             idle_since=now - self._rules.upload_idle,
+            answered_before=now - self._rules.answers_kept,
             limit=PAGE,
         )
         return Reading(page)
@@ -47,4 +48,6 @@ class Expire:
         for stream in plan.streams:
             while await self._trash.free(stream, CHUNKS_A_TRANSACTION):
                 pass
-        return bool(plan.versions or plan.uploads or plan.streams)
+        if plan.answers:
+            await self._trash.forget_answers(plan.now - self._rules.answers_kept, PAGE)
+        return bool(plan.versions or plan.uploads or plan.streams or plan.answers)

@@ -18,6 +18,7 @@ class ExpireRules:
 
     trash_period: int = 30 * DAY
     upload_idle: int = 24 * HOUR
+    answers_kept: int = 24 * HOUR
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class ExpirePlan:
     versions: list[TrashedVersion]
     uploads: list[IdleUpload]
     streams: list[int]
+    answers: int
     now: int
 
     def lines(self) -> Sequence[str]:
@@ -41,7 +43,9 @@ class ExpirePlan:
             f"idle for {_days(self.now - u.last_active)}"
             for u in self.uploads
         ]
-        return ended + idle + [f"free stream {stream}: no version owns it" for stream in self.streams]
+        freed = [f"free stream {stream}: no version owns it" for stream in self.streams]
+        forgotten = [f"forget {self.answers} old answers to requests"] if self.answers else []
+        return ended + idle + freed + forgotten
 
 
 def plan_expire(page: Leftovers, rules: ExpireRules, now: int) -> ExpirePlan:
@@ -50,6 +54,7 @@ def plan_expire(page: Leftovers, rules: ExpireRules, now: int) -> ExpirePlan:
         versions=[v for v in page.versions if now - v.trashed_at > rules.trash_period],
         uploads=[u for u in page.uploads if now - u.last_active > rules.upload_idle],
         streams=list(page.streams),
+        answers=page.answers,
         now=now,
     )
 
