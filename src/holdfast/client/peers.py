@@ -25,6 +25,8 @@ from holdfast.world.network import Network
 
 REST_SECONDS = 1.0
 REST_SECONDS_MAX = 60.0
+DIRECT_SECONDS = 2.0
+"""How long a node may take to answer directly where there is a relay: a firewall that drops answers never."""
 RELAY_SECONDS = 300.0
 """How long a node that could be reached only through the relay is asked there first."""
 PACE_WEIGHT = 0.25
@@ -190,8 +192,9 @@ class Peers:
         direct_first = self._route != "always" and standing.relayed_until <= now and node.addresses
         if direct_first or not through_relay:
             try:
-                return await self._dial_one(node, None, grant)
-            except Trouble:
+                async with asyncio.timeout(DIRECT_SECONDS if through_relay else None):
+                    return await self._dial_one(node, None, grant)
+            except (Trouble, TimeoutError):
                 if not through_relay:
                     raise
         peer = await self._dial_one(node, self._relay, grant)
