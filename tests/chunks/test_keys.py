@@ -8,6 +8,7 @@ from tests.chunks import obvious
 from tests.chunks.kernels import content
 
 from holdfast.chunks import keys
+from holdfast.chunks.boxes import shut
 from holdfast.chunks.keys import TenantKey
 from holdfast.chunks.metadata import Closing
 from holdfast.world.errors import Refusal, Trouble
@@ -90,18 +91,21 @@ def test_chunk_keys_follow_from_data_key_and_chunk_id():
 # --- closings --------------------------------------------------------------------------------------------
 
 
+WHOLE = keys.Whole("films", "a/film", 999, IDS, 0xFEED)
+
+
 def closing() -> Closing:
-    return keys.close(DATA_KEY, size=999, chunk_ids=IDS, checksum=0xFEED, nonce=NONCE)
+    return keys.close(DATA_KEY, WHOLE, nonce=NONCE)
 
 
-def check(size: int = 999, chunk_ids: bytes = IDS, checksum: int = 0xFEED, key: bytes = DATA_KEY) -> None:
-    keys.check_closing(closing(), data_key=key, size=size, chunk_ids=chunk_ids, checksum=checksum)
+def check(*, data_key: bytes = DATA_KEY, **changes: object) -> None:
+    keys.check_closing(closing(), WHOLE._replace(**changes), data_key=data_key)
 
 
 def test_an_object_as_it_was_closed_is_believed():
     check()
-    empty = keys.close(DATA_KEY, size=0, chunk_ids=b"", checksum=0, nonce=NONCE)
-    keys.check_closing(empty, data_key=DATA_KEY, size=0, chunk_ids=b"", checksum=0)
+    nothing = WHOLE._replace(size=0, chunk_ids=b"", checksum=0)
+    keys.check_closing(keys.close(DATA_KEY, nothing, nonce=NONCE), nothing, data_key=DATA_KEY)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +118,10 @@ def test_an_object_as_it_was_closed_is_believed():
         ({"chunk_ids": IDS + bytes(16)}, "extended"),
         ({"chunk_ids": IDS[16:32] + IDS[:16] + IDS[32:]}, "reordered"),
         ({"chunk_ids": IDS[:16] * 5}, "repeated"),
-        ({"key": bytes(32)}, "another object's closing"),
+        ({"data_key": bytes(32)}, "another object's closing"),
+        ({"key": "b/film"}, "another key"),
+        ({"key": "film", "bucket": "films\0a"}, "names run together"),
+        ({"bucket": "music"}, "another bucket"),
     ],
 )
 def test_a_list_of_chunks_that_is_not_the_sealed_one_is_refused(change: dict[str, object], forgery: str):
@@ -127,3 +134,15 @@ def test_the_sealed_size_and_count_are_told():
     with pytest.raises(Trouble) as trouble:
         check(chunk_ids=IDS[16:])
     assert trouble.value.facts == {"size": 999, "chunks": 4, "sealed_size": 999, "sealed_chunks": 5}
+
+
+def test_an_object_under_another_name_is_told_as_that():
+    with pytest.raises(Trouble, match="not stored as 'b/film' in the bucket 'films'"):
+        check(key="b/film")
+
+
+def test_a_closing_of_a_newer_version_is_refused_as_newer():
+    newer = shut(DATA_KEY, b"holdfast closing", nonce=NONCE, secret=b"\x03 and more", context=b"")
+    with pytest.raises(Refusal) as refusal:
+        keys.check_closing(Closing(sealed=newer), WHOLE, data_key=DATA_KEY)
+    assert refusal.value.code == "format.newer"

@@ -55,7 +55,9 @@ def stored() -> tuple[Manifest, dict[tuple[int, int], bytes]]:
         n=4,
         repair_at=3,
         envelope=keys.new_envelope(KEY, DATA_KEY, content(16, b"e")),
-        closing=keys.close(DATA_KEY, size=len(PLAIN), chunk_ids=ids, checksum=crc, nonce=content(16, b"c")),
+        closing=keys.close(
+            DATA_KEY, keys.Whole("photos", "Zürich/See.jpg", len(PLAIN), ids, crc), nonce=content(16, b"c")
+        ),
         nodes=nodes,
         chunks=chunks,
         metadata={"content-type": "image/jpeg", "a": "b"},
@@ -73,13 +75,9 @@ def test_an_object_reopens_from_manifest_shards_and_key_alone():
     written, shards = stored()
     read = manifest.decode(manifest.encode(written))
     data_key = keys.open_envelope(KEY, read.envelope)
-    keys.check_closing(
-        read.closing,
-        data_key=data_key,
-        size=read.size,
-        chunk_ids=read.chunk_ids,
-        checksum=checksum.parse(read.checksum),
-    )
+    crc = checksum.parse(read.checksum)
+    whole = keys.Whole(read.bucket, read.key, read.size, read.chunk_ids, crc)
+    keys.check_closing(read.closing, whole, data_key=data_key)
     plain = b""
     for chunk in read.chunks:
         held = {

@@ -104,14 +104,16 @@ def test_the_frozen_chunk_key_and_closing_are_those_of_today():
     data_key = bytes.fromhex(KEYS["data_key"])
     assert keys.chunk_key(data_key, bytes.fromhex(KEYS["chunk_id"])).hex() == KEYS["chunk_key"]
     frozen = KEYS["closing"]
-    facts = {
-        "size": frozen["size"],
-        "chunk_ids": bytes.fromhex(frozen["chunk_ids"]),
-        "checksum": checksum.parse(frozen["checksum"]),
-    }
+    whole = keys.Whole(
+        bucket=frozen["bucket"],
+        key=frozen["key"],
+        size=frozen["size"],
+        chunk_ids=bytes.fromhex(frozen["chunk_ids"]),
+        checksum=checksum.parse(frozen["checksum"]),
+    )
     closing = Closing(sealed=bytes.fromhex(frozen["sealed"]))
-    keys.check_closing(closing, data_key=data_key, **facts)
-    assert keys.close(data_key, nonce=bytes.fromhex(KEYS["nonce"]), **facts) == closing
+    keys.check_closing(closing, whole, data_key=data_key)
+    assert keys.close(data_key, whole, nonce=bytes.fromhex(KEYS["nonce"])) == closing
 
 
 def test_frozen_passphrases_and_key_files_give_the_frozen_root():

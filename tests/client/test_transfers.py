@@ -275,11 +275,24 @@ def forge_size(party: Party) -> None:
     stored.info = control.msgspec.structs.replace(stored.info, size=11 * CHUNK, chunk_count=11)
 
 
-@pytest.mark.parametrize("forge", [forge_order, forge_size])
+def forge_name(party: Party) -> None:
+    """Answers with another whole object of the same tenant, and says so."""
+    party.buckets["b"]["k"] = party.buckets["b"]["other"]
+
+
+def forge_name_and_info(party: Party) -> None:
+    """The same, under the name that was asked for."""
+    forge_name(party)
+    stored = party.buckets["b"]["k"]
+    stored.info = control.msgspec.structs.replace(stored.info, key="k")
+
+
+@pytest.mark.parametrize("forge", [forge_order, forge_size, forge_name, forge_name_and_info])
 def test_a_coordinator_that_exchanges_or_drops_chunks_is_found_out(forge: Callable[[Party], None]) -> None:
     async def story(world: World, party: Party) -> None:
         async with party.session() as session:
             await session.put(world.chance.bytes(12 * CHUNK), "b", "k")
+            await session.put(world.chance.bytes(12 * CHUNK), "b", "other")
             forge(party)
             with pytest.raises(Trouble) as caught:
                 await session.read("b", "k")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from blake3 import blake3
 
@@ -25,9 +25,24 @@ MODES: tuple[Mode, ...] = ("client", "gateway")
 _ID_LABEL = b"holdfast key id v1"
 _WRAP_LABEL = b"holdfast envelope v1"
 _CHUNK_LABEL = b"holdfast chunk key v1"
-_CLOSING_LABEL = b"holdfast closing v1"
-_CLOSING = struct.Struct(">QQQ32s")
+_CLOSING_LABEL = b"holdfast closing"
+_CLOSING_VERSION = 2
+_CLOSING = struct.Struct(">BQQQ32s32s")
 _IDS_TAG = b"holdfast chunk ids\0"
+_NAME_TAG = b"holdfast object name\0"
+
+
+class Whole(NamedTuple):
+    """What a closing vouches for: under which name an object was stored, and what it is as a whole.
+
+    `chunk_ids`: 16 bytes each, in order, joined. `checksum`: CRC-64/NVME of the plain bytes.
+    """
+
+    bucket: str
+    key: str
+    size: int
+    chunk_ids: bytes
+    checksum: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,42 +109,54 @@ def chunk_key(data_key: bytes, chunk_id: bytes) -> bytes:
     return expand(data_key, _CHUNK_LABEL + b"\0" + chunk_id)
 
 
-def close(data_key: bytes, *, size: int, chunk_ids: bytes, checksum: int, nonce: bytes) -> Closing:
-    """Seals what the whole object is: its size, its chunks in order, its CRC-64/NVME.
-
-    `chunk_ids`: 16 bytes each, in order, joined; `nonce`: 16 random bytes, new for each closing.
-    """
-    secret = _closing_text(size, chunk_ids, checksum)
+def close(data_key: bytes, whole: Whole, *, nonce: bytes) -> Closing:
+    """Seals what the whole object is; `nonce`: 16 random bytes, new for each closing."""
+    secret = _closing_text(whole)
     return Closing(sealed=shut(data_key, _CLOSING_LABEL, nonce=nonce, secret=secret, context=b""))
 
 
-def check_closing(closing: Closing, *, data_key: bytes, size: int, chunk_ids: bytes, checksum: int) -> None:
-    """Believes size, chunk list and checksum only if they are those that were sealed.
+def check_closing(closing: Closing, whole: Whole, *, data_key: bytes) -> None:
+    """Believes an object's name, size, chunks and checksum only if they are those that were sealed.
 
-    Raises Trouble("metadata.forged") for a list that was reordered, cut, extended or exchanged.
+    Raises Trouble("metadata.forged") for a list of chunks that was reordered, cut, extended or exchanged, and
+    for an object that was stored under another name; Refusal("format.newer" | "format.invalid").
     """
     secret = unshut(data_key, _CLOSING_LABEL, box=closing.sealed, context=b"")
-    if secret == _closing_text(size, chunk_ids, checksum):
+    if secret == _closing_text(whole):
         return
-    facts: dict[str, int] = {"size": size, "chunks": len(chunk_ids) // CHUNK_ID_BYTES}
+    facts: dict[str, int] = {"size": whole.size, "chunks": len(whole.chunk_ids) // CHUNK_ID_BYTES}
     words = "Its seal does not open with the object's key."
+    if secret and secret[0] > _CLOSING_VERSION:
+        raise Refusal(
+            "format.newer",
+            f"The closing is of version {secret[0]}; this program knows up to {_CLOSING_VERSION}.",
+            advice="Update Holdfast.",
+        )
     if secret is not None and len(secret) == _CLOSING.size:
-        sealed_size, sealed_count, _, _ = _CLOSING.unpack(secret)
+        _, sealed_size, sealed_count, _, _, name = _CLOSING.unpack(secret)
         facts |= {"sealed_size": sealed_size, "sealed_chunks": sealed_count}
         words = f"It was sealed with {sealed_size} bytes in {sealed_count} chunks, in a certain order."
+        if name != _name_digest(whole):
+            words = f"It was not stored as '{whole.key[:200]}' in the bucket '{whole.bucket}'."
     raise Trouble(
         "metadata.forged",
-        f"The coordinator's list of chunks is not the one that was sealed. {words}",
+        f"What the coordinator says of this object is not what was sealed. {words}",
         retry=False,
         advice="Do not trust this copy of the object; tell the operator, or open it from its manifest.",
         **facts,
     )
 
 
-def _closing_text(size: int, chunk_ids: bytes, checksum: int) -> bytes:
-    assert len(chunk_ids) % CHUNK_ID_BYTES == 0, "chunk ids are 16 bytes each"
-    digest = blake3(_IDS_TAG + chunk_ids).digest()
-    return _CLOSING.pack(size, len(chunk_ids) // CHUNK_ID_BYTES, checksum, digest)
+def _closing_text(whole: Whole) -> bytes:
+    count, rest = divmod(len(whole.chunk_ids), CHUNK_ID_BYTES)
+    assert not rest, "chunk ids are 16 bytes each"
+    ids = blake3(_IDS_TAG + whole.chunk_ids).digest()
+    return _CLOSING.pack(_CLOSING_VERSION, whole.size, count, whole.checksum, ids, _name_digest(whole))
+
+
+def _name_digest(whole: Whole) -> bytes:
+    # Neither bucket nor key can hold the character that parts them.
+    return blake3(_NAME_TAG + whole.bucket.encode() + b"\0" + whole.key.encode()).digest()
 
 
 def _envelope_context(mode: str, key_id: bytes) -> bytes:

@@ -57,8 +57,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An upload the coordinator knows: its ticket, its data key, and what an earlier attempt recorded."""
+    """An upload the coordinator knows: where it goes, its ticket and data key, what was recorded before."""
 
+    bucket: str
+    key: str
     ticket: UploadTicket
     data_key: bytes = field(repr=False)
     recorded: Mapping[int, ChunkRecord] = field(default_factory=dict)
@@ -84,7 +86,7 @@ async def begin(gear: Gear, wish: Wish, size: int | None) -> Begun:
             token=gear.chance.bytes(TOKEN_BYTES),
         )
     )
-    return Begun(ticket, data_key)
+    return Begun(wish.bucket, wish.key, _usable(ticket), data_key)
 
 
 async def resume(gear: Gear, wish: Wish, upload_id: str) -> Begun | None:
@@ -104,7 +106,22 @@ async def resume(gear: Gear, wish: Wish, upload_id: str) -> Begun | None:
     assert state is not None, "the loop asks at least once"
     if (state.bucket, state.key, state.envelope.key_id) != (wish.bucket, wish.key, gear.key.key_id):
         return None
-    return Begun(state.ticket, keys.open_envelope(gear.key, state.envelope), recorded)
+    data_key = keys.open_envelope(gear.key, state.envelope)
+    return Begun(wish.bucket, wish.key, _usable(state.ticket), data_key, recorded)
+
+
+def _usable(ticket: UploadTicket) -> UploadTicket:
+    """Refuses rules under which nothing would be kept: a chunk of no bytes, an acknowledgement of nothing."""
+    redundancy = redundancy_of(ticket.redundancy)
+    enough = redundancy.k <= ticket.ack_at <= redundancy.n
+    if not enough or not 1 <= ticket.chunk_size <= layout.CHUNK_BYTES_MAX:
+        raise Refusal(
+            "format.invalid",
+            f"The coordinator asks for chunks of {ticket.chunk_size} bytes, acknowledged by {ticket.ack_at} "
+            f"shards where {redundancy.k} are needed to read one.",
+            advice="Is it of a newer version? Tell its operator.",
+        )
+    return ticket
 
 
 async def abort(gear: Gear, upload_id: str) -> None:
@@ -123,6 +140,7 @@ class Upload:
         ticket = begun.ticket
         self._gear = gear
         self._source = source
+        self._begun = begun
         self._ticket = ticket
         self._data_key = begun.data_key
         self._recorded = begun.recorded
@@ -269,13 +287,9 @@ class Upload:
         for record in ordered:
             crc = checksum.combine(crc, record.checksum, record.plain_length)
             size += record.plain_length
-        closing = keys.close(
-            self._data_key,
-            size=size,
-            chunk_ids=b"".join([record.chunk_id for record in ordered]),
-            checksum=crc,
-            nonce=self._gear.chance.bytes(NONCE_BYTES),
-        )
+        chunk_ids = b"".join([record.chunk_id for record in ordered])
+        whole = keys.Whole(self._begun.bucket, self._begun.key, size, chunk_ids, crc)
+        closing = keys.close(self._data_key, whole, nonce=self._gear.chance.bytes(NONCE_BYTES))
         version: VersionInfo = await self._gear.control.call(
             UploadCommit(
                 upload_id=self._ticket.upload_id,

@@ -1,7 +1,8 @@
 """A version opened for reading: its keys, its list of chunks, and where they lie.
 
-The law: size, checksum, number and order of chunks are those that the writer sealed (the closing), whatever
-the coordinator says; each chunk named by a plan is the one in that list.
+The law: name, size, checksum, number and order of chunks are those that the writer sealed (the closing),
+whatever the coordinator says; each chunk named by a plan is the one in that list. What cannot be told is
+whether this is the newest version of its name (docs/decisions/0007-what-a-closing-binds.md).
 """
 
 from __future__ import annotations
@@ -60,8 +61,10 @@ class Version:
         sealed = layout.sealed_length(self.chunk_size)
         return self.redundancy.n * layout.shard_length(sealed, self.redundancy.k)
 
-    async def check(self, ticket: ReadTicket) -> None:
-        """Believes the ticket only if it is what the writer sealed; raises Trouble("metadata.forged")."""
+    async def check(self, ticket: ReadTicket, bucket: str, key: str) -> None:
+        """Believes the ticket only if it is what was sealed under this name; raises "metadata.forged"."""
+        if (self.info.bucket, self.info.key) != (bucket, key):
+            raise _forged("It is about another object than was asked for.")
         count = self.info.chunk_count
         if self.chunk_size <= 0 or count != -(-self.size // self.chunk_size):
             raise _forged("Its size and its number of chunks contradict each other.")
@@ -70,13 +73,8 @@ class Version:
             self._ids = b"".join([sources.chunk.chunk_id for sources in found])
         else:
             self._ids = await self._all_ids()
-        keys.check_closing(
-            ticket.closing,
-            data_key=self.data_key,
-            size=self.size,
-            chunk_ids=self._ids,
-            checksum=checksum.parse(self.info.checksum),
-        )
+        whole = keys.Whole(bucket, key, self.size, self._ids, checksum.parse(self.info.checksum))
+        keys.check_closing(ticket.closing, whole, data_key=self.data_key)
         for number in list(self._plans):
             self._check_chunk(number, self._plans[number][1])
 
@@ -185,7 +183,7 @@ async def open_version(gear: Gear, bucket: str, key: str, version_id: str | None
     """
     ticket: ReadTicket = await gear.control.call(ReadOpen(bucket=bucket, key=key, version_id=version_id))
     version = Version(gear, ticket, keys.open_envelope(gear.key, ticket.envelope))
-    await version.check(ticket)
+    await version.check(ticket, bucket, key)
     return version
 
 

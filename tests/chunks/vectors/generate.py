@@ -86,7 +86,13 @@ def key_vectors() -> dict[str, Any]:
     client, gateway = TenantKey(ROOT), TenantKey(ROOT, "gateway")
     words, tenant_id = "correct horse battery staple", "tenant-1"
     ids = bytes(range(48))
-    closing = {"size": 11_000_000, "chunk_ids": ids.hex(), "checksum": "crc64nvme:0123456789abcdef"}
+    closing = {
+        "bucket": "films",
+        "key": "été/film.mp4",
+        "size": 11_000_000,
+        "chunk_ids": ids.hex(),
+        "checksum": "crc64nvme:0123456789abcdef",
+    }
     return {
         "root": ROOT.hex(),
         "data_key": DATA_KEY.hex(),
@@ -101,9 +107,7 @@ def key_vectors() -> dict[str, Any]:
         | {
             "sealed": keys.close(
                 DATA_KEY,
-                size=closing["size"],
-                chunk_ids=ids,
-                checksum=checksum.parse(closing["checksum"]),
+                keys.Whole("films", "été/film.mp4", 11_000_000, ids, checksum.parse(closing["checksum"])),
                 nonce=NONCE,
             ).sealed.hex()
         },
