@@ -1,8 +1,10 @@
 """What a new user tries, on real processes: `holdfast up`, the file commands, losses, restarts."""
 
 import hashlib
+import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,6 +133,47 @@ def test_another_key_is_refused_before_a_byte_is_sent(cloud: RunningCloud, big: 
     assert cloud.run("ls", "photos/never").out == b""
 
 
+def test_a_second_key_seals_once_it_is_registered_expressly(cloud: RunningCloud, tmp_path: Path) -> None:
+    second = str(tmp_path / "second.key")
+    key_id = cloud.run("key", "new", second).out.split()[3].decode()
+    refused = cloud.run("key", "register", second, "--json")
+    assert (refused.status, refused.code) == (1, "key.mismatch")
+    assert "holdfast key register --add" in refused.err
+    assert cloud.run("key", "register", second, "--add", "--json").json["key_id"] == key_id
+    listed = [line.split()[0].decode() for line in cloud.run("key", "list").out.splitlines()]
+    assert listed[1:] == [key_id]
+    sealed = cloud.run("put", "-", "photos/second", stdin=b"content", HOLDFAST_KEY_FILE=second)
+    assert sealed.status == 0, sealed.err
+    assert cloud.run("get", "photos/second", "-", HOLDFAST_KEY_FILE=second).out == b"content"
+    first = cloud.run("get", "photos/second", "-", "--quiet")
+    assert (first.status, first.out) == (1, b"")
+    assert "(key.unknown)" in first.err
+
+
+def test_a_node_is_drained_while_the_cloud_runs_and_upkeep_says_what_it_would_do(cloud: RunningCloud) -> None:
+    home = ("--home", str(cloud.home / "coordinator"))
+    cloud.run("put", "-", "photos/drained", stdin=b"content")
+    drained = cloud.run("admin", "node", "drain", "node-03", *home, "--json")
+    assert drained.json["state"] == "draining"
+    listed = [json.loads(line) for line in cloud.run("nodes", "--json").out.splitlines()]
+    assert {node["node_name"] for node in listed if node["state"] == "draining"} == {"node-03"}
+    plan = cloud.run("admin", "upkeep", "--dry-run", "repair", *home)
+    assert "shards are on nodes that are leaving" in plan.out.decode()
+    assert cloud.run("admin", "node", "resume", "node-03", *home).status == 0
+    assert cloud.run("admin", "upkeep", *home).status == 1
+    slip = cloud.run("admin", "tenant", "list", "--home", str(cloud.home / "slip"), "--json")
+    assert (slip.status, slip.code) == (1, "config.missing")
+
+
+def test_a_port_that_is_taken_is_refused_with_one_that_is_free(cloud: RunningCloud, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = cloud.run("up", "--home", str(tmp_path / "other"), "--port", str(port))
+    assert refused.status == 1
+    assert f"Port {port} of this machine is taken" in refused.err
+    assert "--port " in refused.err
+
+
 def test_a_wrong_passphrase_is_said_plainly(cloud: RunningCloud, tmp_path: Path) -> None:
     key = tmp_path / "locked.key"
     key.write_bytes((cloud.home / "tenant.key").read_bytes())
@@ -196,10 +239,16 @@ def test_everything_is_there_after_ctrl_c_and_after_kill_9(tmp_path: Path) -> No
     assert cloud.run("get", "kept/one", "-").out == content
     assert cloud.run("put", "-", "kept/two", stdin=content).status == 0
     cloud.kill()
+    # A local cloud grows when it is started with more nodes, and never shrinks.
+    cloud.nodes = 8
     cloud.start()
     assert cloud.run("get", "kept/one", "-").out == content
     assert cloud.run("get", "kept/two", "-").out == content
+    assert len(cloud.run("nodes", "--json").out.splitlines()) == 8
     cloud.stop()
+    fewer = cloud.run("up", "--home", str(cloud.home), "--nodes", "6", "--json")
+    assert (fewer.status, fewer.code) == (1, "config.invalid")
+    assert "has 8 nodes" in fewer.err
 
 
 @pytest.fixture
@@ -229,6 +278,8 @@ def test_the_demonstration_loses_nothing(tmp_path: Path) -> None:
     measured = told.json
     assert measured["survives"] == TOLERATED
     assert measured["shards_reported"] > 0
+    assert measured["shards_left"] == 0
+    assert measured["survives_at_the_end"] == TOLERATED
     for reading in ("read_with_nodes_dead", "read_with_corruption", "read_at_the_end"):
         assert measured[reading]["files"] == measured["files"]
         assert measured[reading]["sha256_equal"]

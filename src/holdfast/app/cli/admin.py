@@ -37,7 +37,13 @@ admin.add_command(upkeep)
 
 @admin.group()
 def tenant() -> None:
-    """Tenants: who pays, and owns buckets."""
+    """Tenants: who pays, and owns buckets.
+
+    \b
+    Examples:
+      holdfast admin tenant create acme
+      holdfast admin tenant list
+    """
 
 
 @tenant.command("create")
@@ -94,7 +100,13 @@ def tenant_list(home: Path, as_json: bool) -> None:
 
 @admin.group()
 def key() -> None:
-    """Access keys: what signs requests."""
+    """Access keys: what signs requests.
+
+    \b
+    Examples:
+      holdfast admin key list acme
+      holdfast admin key revoke acme AKHF...
+    """
 
 
 @key.command("create")

@@ -132,7 +132,7 @@ def rb(bucket: str, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("source", metavar="FILE|-|DIR")
+@click.argument("source", metavar="FILE|-|DIR", type=click.Path(allow_dash=True))
 @click.argument("target", metavar="BUCKET[/KEY]")
 @click.option("-r", "--recursive", is_flag=True, help="Store a folder: every regular file below it.")
 @class_option
@@ -197,7 +197,7 @@ def put(
 
 @click.command()
 @click.argument("source", metavar="BUCKET/KEY")
-@click.argument("target", metavar="[FILE|-|DIR]", default="")
+@click.argument("target", metavar="[FILE|-|DIR]", type=click.Path(allow_dash=True), default="")
 @click.option("-r", "--recursive", is_flag=True, help="Read everything below BUCKET/KEY into a folder.")
 @parallel_option
 @json_option

@@ -14,8 +14,8 @@ from holdfast.world.clock import SystemClock
 if TYPE_CHECKING:
     from holdfast.protocol.control import NodeInfo
 
-HEADINGS: Final = ("node", "id", "state", "heard", "shards", "used", "allocated", "zone")
-RIGHT: Final = frozenset({4, 5, 6})
+HEADINGS: Final = ("node", "state", "heard", "shards", "used", "allocated", "zone", "id")
+RIGHT: Final = frozenset({3, 4, 5})
 HOUR_SECONDS: Final = 3600
 
 
@@ -69,13 +69,13 @@ def print_nodes(found: Sequence[NodeInfo], now: int) -> None:
     rows = [
         [
             shown(info.node_name) or "-",
-            info.node_id.hex()[:16],
             info.state if info.online or info.state == "exited" else f"{info.state}, silent",
             ago_text(now - info.last_heartbeat) if info.last_heartbeat else "never",
             str(info.shard_count),
             size_text(info.used),
             size_text(info.allocated),
             shown(info.zone) or "-",
+            info.node_id.hex()[:16],
         ]
         for info in sorted(found, key=lambda info: (info.node_name, info.node_id))
     ]

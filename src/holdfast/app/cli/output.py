@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -11,6 +13,7 @@ import click
 
 UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB")
 STEP: Final = 1000
+GAP: Final = "  "
 
 
 def size_text(count: float) -> str:
@@ -74,11 +77,18 @@ def print_json(value: Any) -> None:
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int]) -> None:
-    """Columns under their headings; those numbered in `right` are aligned to the right."""
+    """Columns under their headings; those numbered in `right` are aligned to the right.
+
+    On a terminal that is too narrow the last columns are left out: a wrapped table cannot be read.
+    """
     widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
+    if sys.stdout is not None and sys.stdout.isatty():
+        room = shutil.get_terminal_size().columns
+        while len(widths) > 1 and sum(widths) + len(GAP) * (len(widths) - 1) > room:
+            widths.pop()
     for position, row in enumerate((headings, *rows)):
         cells = [
             cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            for column, (cell, width) in enumerate(zip(row, widths, strict=False))
         ]
-        click.secho("  ".join(cells).rstrip(), bold=position == 0)
+        click.secho(GAP.join(cells).rstrip(), bold=position == 0)

@@ -42,7 +42,7 @@ class Display:
         self._said = self._clock.monotonic()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        if not quiet and sys.stderr.isatty():
+        if not quiet and sys.stderr is not None and sys.stderr.isatty():
             self._bar = _bar()
             self._task = self._bar.add_task(verb, total=total)
 
