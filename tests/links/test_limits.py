@@ -12,6 +12,7 @@ from holdfast.links.bodies import PooledBodies
 from holdfast.links.peer import SIGN_OF_LIFE_SECONDS, SILENCE_SECONDS, dial
 from holdfast.links.serving import Incoming, Outgoing, ServeLimits, serve
 from holdfast.links.tls import client_context, presented_key
+from holdfast.links.tunnel import open_tunnel
 from holdfast.protocol import frames
 from holdfast.protocol.frames import Kind
 from holdfast.protocol.grants import issuers_by_id
@@ -368,6 +369,52 @@ def test_a_relay_says_when_it_cannot_reach_the_node(play_simulated, addresses):
     play_simulated(story)
 
 
+def test_a_relay_passes_nothing_on_to_what_is_not_the_node():
+    """A node may claim any address: also that of a service which only the relay can reach."""
+
+    async def story(way):
+        heard = []
+
+        async def serve_somebody(reader, writer):
+            heard.append(await reader.read(4096))
+            writer.write(b"-ERR unknown command\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(serve_somebody, "127.0.0.1", 0)
+        await way.open(finished)
+        way.addresses = [f"{way.scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"]
+        with pytest.raises(Trouble) as caught:
+            await open_tunnel(
+                way.network, str(way.relay.address), NODE.public, way.grant(), plain_allowed=True
+            )
+        server.close()
+        assert caught.value.message == (
+            "The relay cannot reach the node: The relay reaches the node at none of its addresses."
+        )
+        assert len(heard) == 1, "it heard the relay's own handshake, and was not dialled for the client"
+        assert way.relay.tunnels == 0
+
+    play_on("uvloop-tls-tunnel-tls")(story)
+    play_on("uvloop-tcp-tunnel-tcp")(story)
+
+
+def test_a_relay_meets_a_node_once_for_many_tunnels(play_simulated):
+    async def story(way):
+        listener = await way.open(finished, ServeLimits(idle_seconds=3600))
+        way.relay = await open_small_relay(way)
+        for _ in range(5):
+            assert await (await way.dial()).call(Ping()) == (Finished(), b"")
+        assert listener.connections == 5
+        # A node that moved is found again at its new place.
+        await listener.close(grace_seconds=0)
+        with pytest.raises(Trouble):
+            await way.dial()
+        await way.open(finished)
+        assert await (await way.dial()).call(Ping()) == (Finished(), b"")
+
+    play_simulated(story)
+
+
 def test_a_relay_cannot_talk_a_client_out_of_tls(play_simulated):
     async def story(way):
         await way.open(finished)
@@ -398,7 +445,9 @@ def test_a_wrong_certificate_is_refused_before_anything_is_said():
     async def story(way):
         way.node_key = SigningKey(b"m" * 32)
         await way.open(finished)
-        with pytest.raises(Trouble, match="Another node answers in place"):
+        # A relay looks for itself, and says no more than that the node is not there.
+        words = "Another node answers in place" if way.relay is None else "at none of its addresses"
+        with pytest.raises(Trouble, match=words):
             await way.dial()
 
     play_on("uvloop-tls")(story)

@@ -5,8 +5,10 @@ import asyncio
 from sqlalchemy import Connection
 from tests.nodes.stand_in import Machine, believed
 
+from holdfast.nodes import store
 from holdfast.nodes.journal import ENTRIES_TOLD_MAX, ENTRY_SHARDS_MAX, Loss, Losses, journal_deletions
 from holdfast.nodes.roster import Roster
+from holdfast.nodes.store import LossRow
 from holdfast.protocol.fleet import Deletion
 from holdfast.protocol.messages import shard_id
 from holdfast.world.clock import Clock
@@ -135,3 +137,14 @@ async def test_losses_that_nodes_report_are_kept_until_they_are_settled(
     assert await losses.page(after=reported[2]) == []
     await database.transact(Losses.settle, reported[1])
     assert await losses.page() == [reported[0], reported[2]]
+
+
+async def test_a_loss_that_is_reported_again_is_not_a_new_one(database: Database) -> None:
+    def rows(*numbers: int) -> list[LossRow]:
+        return [LossRow(1, shard(number), 7) for number in numbers]
+
+    assert await database.transact(store.add_losses, rows(1, 2)) == 2
+    assert await database.transact(store.add_losses, rows(2, 3)) == 1
+    assert await database.transact(store.add_losses, rows(1, 2, 3)) == 0
+    assert await database.transact(store.add_losses, []) == 0
+    assert await database.read(store.list_losses, (0, b""), 10) == sorted(rows(1, 2, 3))

@@ -211,6 +211,10 @@ async def test_a_clock_a_minute_off_is_fine(roster: Roster, clock: Clock) -> Non
 IMPOSSIBLE: list[dict[str, object]] = [
     {"free": -1},
     {"allocated": 1 << 63},
+    {"free": (1 << 53) + 1},
+    {"addresses": ["tls://169.254.169.254:80"]},
+    {"addresses": ["tls://[fe80::1]:7420"]},
+    {"addresses": ["tls://[::ffff:169.254.169.254]:80"]},
     {"sequence": 1 << 63},
     {"node_name": "x" * 201},
     {"zone": "a\0b"},

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from holdfast.nodes import placement
 from holdfast.nodes.classes import Classes
 from holdfast.nodes.fleet import Fleet, Member
@@ -60,7 +62,10 @@ class Places(Protocol):
     def targets(
         self, storage_class: str, redundancy: RedundancyInfo, wish: ShardWish
     ) -> tuple[list[Target], list[str]]:
-        """All n places on distinct nodes, with grants, and warnings; raises Refusal("fleet.too_small")."""
+        """Places on distinct nodes, with grants, and warnings; raises Refusal("fleet.too_small").
+
+        All n of them, but for those of nodes that left this moment.
+        """
         ...
 
     def replacements(
@@ -177,7 +182,7 @@ class FleetPlaces:
 
     def _check_room(self, needed: int) -> None:
         snapshot = self._fleet.snapshot()
-        free = int(snapshot.free[snapshot.weight > 0].sum())
+        free = int(snapshot.free[snapshot.weight > 0].sum(dtype=np.float64))
         if needed > free:
             raise Refusal(
                 "node.full",
@@ -191,9 +196,11 @@ class FleetPlaces:
         targets = []
         for index, alias in places:
             member = self._fleet.member(alias)
-            assert member is not None, "placement draws from the fleet's own snapshot"
-            grant = self._grant(Action.PUT, member.node_id, wish, index)
-            targets.append(Target(index=index, node=_address(member), grant=grant))
+            # It may have left since the snapshot was taken: its shard has no place yet, and the client, who
+            # sees that, asks for one.
+            if member is not None:
+                grant = self._grant(Action.PUT, member.node_id, wish, index)
+                targets.append(Target(index=index, node=_address(member), grant=grant))
         return targets
 
     def _grant(self, action: Action, node_id: bytes, wish: ShardWish, index: int) -> bytes:

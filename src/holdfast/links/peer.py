@@ -159,6 +159,11 @@ class Peer:
         self._wire = wire
 
     @property
+    def remote(self) -> tuple[str, int] | None:
+        """Host and port that the stream really leads to; None where streams have no such thing."""
+        return self._wire.remote
+
+    @property
     def closed(self) -> bool:
         """Whether no more calls can be made: dial again."""
         return self._wire.lost or self._wire.session.state is not State.CLIENT_OPEN

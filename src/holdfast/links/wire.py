@@ -49,6 +49,12 @@ class Wire(asyncio.BufferedProtocol, abc.ABC):
 
     # What both ends ask for.
 
+    @property
+    def remote(self) -> tuple[str, int] | None:
+        """Host and port that the stream really leads to; None where streams have no such thing."""
+        name = self._transport.get_extra_info("peername") if self._transport is not None else None
+        return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
+
     def schedule(self) -> None:
         """Sends what the session has to send, in this turn of the loop."""
         if not self._scheduled and not self._paused:

@@ -35,6 +35,9 @@ def check_addresses(addresses: Sequence[str]) -> None:
         literal = _literal(address.host)
         if literal is not None and (literal.is_unspecified or literal.is_multicast):
             raise _invalid(f"'{text}' is an address to listen at, not one to dial")
+        if literal is not None and literal.is_link_local:
+            # Of no use beyond the next cable; in data centres, where machines are told their credentials.
+            raise _invalid(f"'{text}' is good on its own link only")
 
 
 def subnet_of(addresses: Sequence[str]) -> str:

@@ -41,6 +41,8 @@ TEXT_MAX: Final = 200
 LOST_MAX: Final = 1000
 
 _NUMBER_MAX: Final = (1 << 63) - 1
+_SIZE_MAX: Final = 1 << 53
+"""9 PB: more than any node has, and little enough that a fleet of liars cannot make sums overflow."""
 _NOTICES: Final[dict[State, str]] = {
     State.SUSPENDED: "This node is suspended: it keeps its shards but is given no new ones.",
     State.DRAINING: "This node is being drained: keep it running until its shards have been copied away.",
@@ -209,15 +211,10 @@ def _check_facts(facts: NodeFacts, signer: bytes, now: int) -> None:
             node_time=facts.time,
             coordinator_time=now,
         )
-    numbers = (
-        facts.sequence,
-        facts.allocated,
-        facts.used,
-        facts.free,
-        facts.shard_count,
-        facts.deletions_done,
-    )
-    if not all(0 <= number <= _NUMBER_MAX for number in numbers):
+    numbers = (facts.sequence, facts.shard_count, facts.deletions_done)
+    sizes = (facts.allocated, facts.used, facts.free)
+    sound = all(0 <= number <= _NUMBER_MAX for number in numbers)
+    if not sound or not all(0 <= size <= _SIZE_MAX for size in sizes):
         raise Refusal("request.invalid", "The node's figures are below zero or beyond any disk.")
     if any(len(text) > TEXT_MAX or "\0" in text for text in (facts.version, facts.zone, facts.node_name)):
         raise Refusal(

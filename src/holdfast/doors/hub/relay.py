@@ -3,6 +3,10 @@
 A client says which node it wants and shows a valid grant for it; from then on the relay passes bytes both
 ways and understands none of them. TLS and the session's proofs run from end to end inside. The bytes are
 counted for the account that the grant names.
+
+Where a node says it can be reached may be anything, also a service of the relay's own network that is no
+node. So the relay first meets the node there itself, by the same handshake as any client, and passes bytes
+on to that very place only.
 """
 
 from __future__ import annotations
@@ -14,10 +18,12 @@ from typing import Final, cast
 import msgspec
 import structlog
 
+from holdfast.links import peer as peers
 from holdfast.links.tls import node_context
 from holdfast.protocol import frames, grants
 from holdfast.protocol.frames import HEADER_BYTES, HELLO_BYTES_MAX, SESSION_VERSION, Kind
-from holdfast.protocol.signing import SigningKey
+from holdfast.protocol.nouns import NodeAddress
+from holdfast.protocol.signing import SEED_BYTES, SigningKey
 from holdfast.world.chance import Chance
 from holdfast.world.clock import Clock
 from holdfast.world.errors import Failure, Refusal, Trouble
@@ -28,9 +34,12 @@ log = structlog.get_logger()
 BUFFER_BYTES: Final = 128 << 10
 SWEEP_SECONDS: Final = 5.0
 
+MET_SECONDS: Final = 300.0
+"""How long it is believed that a node still is where it was met."""
+MET_MAX: Final = 10_000
+
 Lookup = Callable[[bytes], Awaitable[Sequence[str]]]
-"""Node id to addresses, best first; empty for an unknown node. They are dialled as they are, so only
-addresses that a node may rightly have must come out of it."""
+"""Node id to addresses, best first; empty for an unknown node. They are what the node claims."""
 
 Issuers = Callable[[], Mapping[bytes, bytes]]
 """Public keys by key id, of whom grants are believed now."""
@@ -201,6 +210,10 @@ class _Tunnel:
             log.info("tunnel refused", code=failure.code, node=request.node_id.hex()[:16])
             self.refuse(failure)
             return
+        except Exception:
+            log.exception("tunnel broke", node=request.node_id.hex()[:16])
+            self.refuse(Trouble("node.unreachable", "The relay met a fault of its own."))
+            return
         client = self._client
         assert client is not None
         if self._over:
@@ -217,10 +230,20 @@ class Relay:
     """An open relay; made by `open_relay`."""
 
     def __init__(
-        self, network: Network, *, issuers: Issuers, lookup: Lookup, clock: Clock, limits: RelayLimits
+        self,
+        network: Network,
+        *,
+        issuers: Issuers,
+        lookup: Lookup,
+        clock: Clock,
+        chance: Chance,
+        limits: RelayLimits,
     ) -> None:
         self.limits = limits
         self.clock = clock
+        self._chance = chance
+        self._session_key = SigningKey(chance.bytes(SEED_BYTES))
+        self._met: dict[tuple[bytes, str], tuple[Address, float]] = {}
         self._network = network
         self._issuers = issuers
         self._lookup = lookup
@@ -296,18 +319,40 @@ class Relay:
 
     async def dial(self, node_id: bytes, far: _Pipe) -> Address:
         """Connects `far` to the node; TLS, if any, is spoken by the client inside."""
-        failure = Trouble("node.unreachable", "The relay knows no address of this node.")
         for text in await self._lookup(node_id):
             try:
-                address = parse_address(text)
+                address = await self._meet(node_id, text)
                 await self._network.dial(address, lambda: far)
-            except Trouble as trouble:
-                failure = trouble
-            except Refusal as refusal:
-                failure = Trouble("node.unreachable", refusal.message)
+            except Failure as failure:
+                # Why exactly is for our log: to a stranger it would tell what there is in our network.
+                self._met.pop((node_id, text), None)
+                log.info("node not reached", node=node_id.hex()[:16], address=text, why=failure.message)
             else:
                 return address
-        raise failure
+        raise Trouble("node.unreachable", "The relay reaches the node at none of its addresses.")
+
+    async def _meet(self, node_id: bytes, text: str) -> Address:
+        """Where the node was met that claims this address; raises Trouble or Refusal if it is not there."""
+        now = self.clock.monotonic()
+        place, until = self._met.get((node_id, text), (None, 0.0))
+        if place is not None and now < until:
+            return place
+        peer = await peers.dial(
+            self._network,
+            NodeAddress(node_id=node_id, addresses=[text]),
+            session_key=self._session_key,
+            clock=self.clock,
+            chance=self._chance,
+        )
+        place = parse_address(text)
+        if peer.remote is not None:
+            # Not the name again: it might lead elsewhere the next time.
+            place = Address(place.scheme, *peer.remote)
+        await peer.close()
+        if len(self._met) >= MET_MAX:
+            self._met.clear()
+        self._met[node_id, text] = (place, now + MET_SECONDS)
+        return place
 
     def _count(self, tunnel: _Tunnel) -> None:
         if tunnel.account is not None and tunnel.bytes_carried > tunnel.bytes_counted:
@@ -350,6 +395,8 @@ async def open_relay(
     Raises:
         Trouble: "node.unreachable" if the address is taken.
     """
-    relay = Relay(network, issuers=issuers, lookup=lookup, clock=clock, limits=limits or RelayLimits())
+    relay = Relay(
+        network, issuers=issuers, lookup=lookup, clock=clock, chance=chance, limits=limits or RelayLimits()
+    )
     await relay.open(address, key=key, chance=chance)
     return relay
