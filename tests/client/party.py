@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from holdfast.agent.answer import Answer
 from holdfast.agent.vault import Vault
 from holdfast.chunks import checksum, tree
@@ -26,6 +28,7 @@ from holdfast.protocol.nouns import (
     ChunkPlan,
     ChunkRecord,
     ChunkSources,
+    ChunkWish,
     NodeAddress,
     RedundancyInfo,
     Source,
@@ -88,6 +91,8 @@ class Party:
         self.keys: list[c.ClientKey] = []
         self.reports: list[c.ShardReport] = []
         self.calls: list[str] = []
+        self.plans_at_once = True
+        """Whether beginning and opening bring the first plans with them, as an older coordinator's do not."""
         self.before: Callable[[c.Operation], Any] | None = None
 
     async def open(self, count: int) -> Party:
@@ -163,7 +168,11 @@ class Party:
             raise Refusal("precondition.failed", "it exists")
         upload_id = self.chance.bytes(8).hex()
         self.uploads[upload_id] = Stored(request, request.chunk_size or self.chunk_size)
-        return self._ticket(upload_id)
+        plans = []
+        for number, chunk_id in enumerate(request.chunk_ids if self.plans_at_once else []):
+            wish = ChunkWish(number=number, chunk_id=chunk_id, shard_length=1 << 20)
+            plans.append(ChunkPlan(number=number, chunk_id=chunk_id, targets=self._targets(request, wish)))
+        return msgspec.structs.replace(self._ticket(upload_id), plans=plans)
 
     def _upload_show(self, request: c.UploadShow) -> c.UploadState:
         upload = self._open(request.upload_id)
@@ -188,7 +197,7 @@ class Party:
         free = [node_id for node_id in self.nodes if node_id not in request.used]
         return c.Replacements(targets=self._targets(request, request, request.indexes, free))
 
-    def _upload_record(self, request: c.UploadRecord) -> c.Done:
+    def _upload_record(self, request: c.UploadRecord | c.UploadCommit) -> c.Done:
         upload = self._open(request.upload_id)
         for done in request.chunks:
             places: dict[int, bytes] = {}
@@ -210,6 +219,7 @@ class Party:
 
     def _upload_commit(self, request: c.UploadCommit) -> VersionInfo:
         upload = self._open(request.upload_id)
+        self._upload_record(request)
         records = [record for _, (record, _) in sorted(upload.chunks.items())]
         crc = 0
         for number, record in enumerate(records):
@@ -235,29 +245,18 @@ class Party:
         stored = self.buckets[request.bucket].get(request.key)
         if stored is None or stored.info is None or stored.commit is None:
             raise Refusal("object.unknown", "no such object")
+        few = self.plans_at_once and len(stored.chunks) <= request.chunks_max
+        numbers = range(len(stored.chunks)) if few else range(0)
         return c.ReadTicket(
             version=stored.info, redundancy=self._rule(), chunk_size=stored.chunk_size,
             envelope=stored.begin.envelope, closing=stored.commit.closing,
+            chunks=self._sources(stored, numbers, request.session_key),
         )  # fmt: skip
 
     def _read_plan(self, request: c.ReadPlan) -> c.ReadPlans:
         stored = self.uploads[request.version_id]
-        chunks = [stored.chunks[n] for n in range(request.first, request.first + request.count)]
-        return c.ReadPlans(
-            chunks=[
-                ChunkSources(
-                    chunk=record,
-                    sources=[
-                        Source(
-                            index=index, node=self.nodes[node_id].address,
-                            grant=self._grant(Action.GET, node_id, request.session_key, record, index),
-                        )
-                        for index, node_id in sorted(places.items())
-                    ],
-                )
-                for record, places in chunks
-            ]
-        )  # fmt: skip
+        numbers = range(request.first, request.first + request.count)
+        return c.ReadPlans(chunks=self._sources(stored, numbers, request.session_key))
 
     def _read_chunk_ids(self, request: c.ReadChunkIds) -> c.ChunkIds:
         records = [record for _, (record, _) in sorted(self.uploads[request.version_id].chunks.items())]
@@ -268,6 +267,21 @@ class Party:
     def _shard_report(self, request: c.ShardReport) -> c.Done:
         self.reports.append(request)
         return c.Done()
+
+    def _sources(self, stored: Stored, numbers: range, session_key: bytes) -> list[ChunkSources]:
+        return [
+            ChunkSources(
+                chunk=record,
+                sources=[
+                    Source(
+                        index=index, node=self.nodes[node_id].address,
+                        grant=self._grant(Action.GET, node_id, session_key, record, index),
+                    )
+                    for index, node_id in sorted(places.items())
+                ],
+            )
+            for record, places in map(stored.chunks.__getitem__, numbers)
+        ]  # fmt: skip
 
     # --- what they share ---------------------------------------------------------------------------------
 

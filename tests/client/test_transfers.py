@@ -64,6 +64,49 @@ def test_what_was_put_comes_back_whole_in_ranges_and_as_a_stream(rule: Redundanc
     tell(story, rule=rule, nodes=16)
 
 
+def test_a_small_object_costs_two_requests_to_store_and_one_to_read() -> None:
+    async def story(world: World, party: Party) -> None:
+        content = world.chance.bytes(4096)
+        async with party.session() as session:
+            await session.put(b"the first brings the key", "b", "first")
+            for call, expected in (
+                (lambda: session.put(content, "b", "k"), ["upload-begin", "upload-commit"]),
+                (lambda: session.read("b", "k"), ["read-open"]),
+            ):
+                party.calls.clear()
+                await call()
+                assert party.calls == expected
+
+    tell(story)
+
+
+def test_a_coordinator_that_plans_nothing_at_once_is_asked_for_plans() -> None:
+    async def story(world: World, party: Party) -> None:
+        party.plans_at_once = False
+        content = world.chance.bytes(3 * CHUNK + 1)
+        async with party.session() as session:
+            await session.put(content, "b", "k")
+            assert await session.read("b", "k") == content
+        assert party.calls.count("upload-plan") > 0 < party.calls.count("read-plan")
+
+    tell(story)
+
+
+def test_what_a_refused_commit_leaves_behind_is_told_before_the_upload_is_given_up() -> None:
+    async def story(world: World, party: Party) -> None:
+        def refuse(request: control.Operation) -> None:
+            if isinstance(request, control.UploadCommit):
+                raise Refusal("precondition.failed", "another was faster")
+
+        party.before = refuse
+        async with party.session() as session:
+            with pytest.raises(Refusal, match="another was faster"):
+                await session.put(world.chance.bytes(100), "b", "k")
+        assert party.calls[-3:] == ["upload-commit", "upload-record", "upload-abort"]
+
+    tell(story)
+
+
 def test_compressible_bytes_come_back_in_ranges_too() -> None:
     async def story(world: World, party: Party) -> None:
         content = b"".join(b"line %d of many that look alike\n" % n for n in range(9000))

@@ -41,7 +41,8 @@ class Pool:
         except IndexError:
             assert self._unmade, "more slots were taken than the pool holds"
             self._unmade.pop()
-            memory = mmap.mmap(-1, self.slot_bytes)
+            # Shared memory, which is the default, gets no huge pages on most systems.
+            memory = mmap.mmap(-1, self.slot_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             if self.slot_bytes >= _PAGE_HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
                 memory.madvise(mmap.MADV_HUGEPAGE)
         view = memoryview(memory)

@@ -6,8 +6,9 @@ Both are said in batches: places are asked for before they are needed, finished 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -18,10 +19,11 @@ from holdfast.protocol.control import (
     PLAN_CHUNKS_MAX,
     RECORD_CHUNKS_MAX,
     Control,
+    UploadCommit,
     UploadPlan,
     UploadRecord,
 )
-from holdfast.protocol.nouns import ChunkDone, ChunkWish, Target
+from holdfast.protocol.nouns import ChunkDone, ChunkPlan, ChunkWish, Target
 from holdfast.world.chance import Chance
 from holdfast.world.errors import Failure, Refusal
 
@@ -46,8 +48,14 @@ class Planner:
         size: int | None,
         recorded: frozenset[int],
         chance: Chance,
+        chunk_ids: Sequence[bytes] = (),
+        plans: Sequence[ChunkPlan] = (),
     ) -> None:
-        """`recorded`: chunks that an earlier attempt recorded, and that most likely need no plan."""
+        """What is known at the beginning.
+
+        `recorded`: chunks that an earlier attempt recorded, and that most likely need no plan. `chunk_ids`
+        are taken for the chunks 0, 1, ...; `plans` are of some of those.
+        """
         self._control = control
         self._upload_id = upload_id
         self._session_key = session_key
@@ -56,11 +64,13 @@ class Planner:
         self._size = size
         self._recorded = recorded
         self._chance = chance
-        self._ids: dict[int, bytes] = {}
-        self._ready: dict[int, list[Target]] = {}
-        self._planned: set[int] = set()
+        self._ids: dict[int, bytes] = dict(enumerate(chunk_ids))
+        self._ready: dict[int, list[Target]] = {
+            plan.number: plan.targets for plan in plans if self._ids.get(plan.number) == plan.chunk_id
+        }
+        self._planned: set[int] = set(self._ready)
         self._asking = asyncio.Lock()
-        self._batch = 1
+        self._batch = 1 + len(self._ready)
         self._ahead: asyncio.Task[None] | None = None
 
     def chunk_id(self, number: int) -> bytes:
@@ -133,11 +143,15 @@ class Planner:
 
 
 class Recorder:
-    """Tells the coordinator of finished chunks; those that end while a request is under way go together."""
+    """Tells the coordinator of finished chunks, as soon as `together` of them wait to be told.
 
-    def __init__(self, control: Control, *, upload_id: str) -> None:
+    Those that end while a request is under way go together.
+    """
+
+    def __init__(self, control: Control, *, upload_id: str, together: int = 1) -> None:
         self._control = control
         self._upload_id = upload_id
+        self._together = together
         self._waiting: list[ChunkDone] = []
         self._telling: asyncio.Task[None] | None = None
 
@@ -147,13 +161,19 @@ class Recorder:
         if self._telling is not None and self._telling.done():
             self._telling.result()
             self._telling = None
-        if self._telling is None:
-            self._telling = asyncio.ensure_future(self._tell())
+        if self._telling is None and len(self._waiting) >= self._together:
+            self._telling = asyncio.ensure_future(self._tell_waiting())
 
-    async def finish(self) -> None:
-        """Returns when everything is recorded; raises what the coordinator raised."""
+    async def finish(self) -> list[ChunkDone]:
+        """Waits for what is being told; returns what is left to be told with the commit.
+
+        Raises what the coordinator raised.
+        """
         if self._telling is not None:
             await self._telling
+        rest, self._waiting = self._waiting, []
+        assert len(rest) < self._together, "only what is too little to be told by itself is left"
+        return rest
 
     async def close(self) -> None:
         """Stops; what was not told is not recorded."""
@@ -162,16 +182,23 @@ class Recorder:
             with suppress(asyncio.CancelledError, Failure):
                 await self._telling
 
-    async def _tell(self) -> None:
-        while self._waiting:
+    async def tell(self, chunks: list[ChunkDone]) -> None:
+        """Has the chunks recorded; raises what the coordinator raised."""
+        if chunks:
+            await self.tell_with(UploadRecord(upload_id=self._upload_id, chunks=[]), chunks)
+
+    async def tell_with(self, request: UploadRecord | UploadCommit, chunks: list[ChunkDone]) -> Any:
+        """The reply to the request with these chunks in it, but for receipts that the coordinator refuses."""
+        while True:
+            try:
+                return await self._control.call(msgspec.structs.replace(request, chunks=chunks))
+            except Refusal as refusal:
+                chunks = _without_refused(chunks, refusal)
+
+    async def _tell_waiting(self) -> None:
+        while len(self._waiting) >= self._together:
             batch, self._waiting = self._waiting[:RECORD_CHUNKS_MAX], self._waiting[RECORD_CHUNKS_MAX:]
-            recorded = False
-            while not recorded:
-                try:
-                    await self._control.call(UploadRecord(upload_id=self._upload_id, chunks=batch))
-                    recorded = True
-                except Refusal as refusal:
-                    batch = _without_refused(batch, refusal)
+            await self.tell(batch)
 
 
 def _without_refused(batch: list[ChunkDone], refusal: Refusal) -> list[ChunkDone]:

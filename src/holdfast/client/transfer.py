@@ -41,7 +41,8 @@ class Transfers:
         try:
             begun = await self._begin(source, wish, entry)
             upload_id = begun.ticket.upload_id
-            version = await Upload(self.gear, source, begun, progress=progress).run()
+            moving = Upload(self.gear, source, begun, resumable=entry is not None, progress=progress)
+            version = await moving.run()
         except BaseException as error:
             final = entry is None or isinstance(error, Refusal)
             if final and upload_id:

@@ -8,12 +8,12 @@ refused. How many chunks are under way is bounded by the session's memory and th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from holdfast.chunks import checksum, keys, layout
-from holdfast.chunks.metadata import KEY_BYTES, NONCE_BYTES
+from holdfast.chunks.metadata import CHUNK_ID_BYTES, KEY_BYTES, NONCE_BYTES
 from holdfast.chunks.redundancy import Redundancy
 from holdfast.client.attempts import Attempts
 from holdfast.client.gear import Gear, redundancy_of
@@ -36,10 +36,9 @@ from holdfast.protocol.control import (
 from holdfast.protocol.nouns import ChunkDone, ChunkRecord, Target, VersionInfo
 from holdfast.world.errors import Failure, Refusal
 
-BIG_BYTES = 128 << 20
-BIG_CHUNK_BYTES = 16 << 20
-"""Objects known to be at least BIG_BYTES long are cut into larger chunks: fewer shards, less work."""
 ABORT_SECONDS = 5.0
+TOLD_TOGETHER = 4
+"""Finished chunks that are recorded at a time where no later attempt could go on from them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,21 +56,23 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An upload the coordinator knows: where it goes, its ticket and data key, what was recorded before."""
+    """An upload the coordinator knows: where it goes, its ticket and data key, what was recorded before.
+
+    `chunk_ids` were drawn for the chunks 0, 1, ... that may be planned in the ticket.
+    """
 
     bucket: str
     key: str
     ticket: UploadTicket
     data_key: bytes = field(repr=False)
     recorded: Mapping[int, ChunkRecord] = field(default_factory=dict)
+    chunk_ids: Sequence[bytes] = ()
 
 
 async def begin(gear: Gear, wish: Wish, size: int | None) -> Begun:
     """Opens an upload under a fresh data key; raises what the coordinator refuses."""
     data_key = gear.chance.bytes(KEY_BYTES)
-    chunk_size = wish.chunk_size
-    if chunk_size is None and size is not None and size >= BIG_BYTES:
-        chunk_size = BIG_CHUNK_BYTES
+    chunk_ids = [gear.chance.bytes(CHUNK_ID_BYTES)] if size != 0 else []
     ticket = await gear.control.call(
         UploadBegin(
             bucket=wish.bucket,
@@ -79,14 +80,16 @@ async def begin(gear: Gear, wish: Wish, size: int | None) -> Begun:
             envelope=keys.new_envelope(gear.key, data_key, gear.chance.bytes(NONCE_BYTES)),
             storage_class=wish.storage_class,
             size=size,
-            chunk_size=chunk_size,
+            chunk_size=wish.chunk_size,
             metadata=dict(wish.metadata),
             if_absent=wish.if_absent,
             if_version=wish.if_version,
             token=gear.chance.bytes(TOKEN_BYTES),
+            session_key=gear.session_public,
+            chunk_ids=chunk_ids,
         )
     )
-    return Begun(wish.bucket, wish.key, _usable(ticket), data_key)
+    return Begun(wish.bucket, wish.key, _usable(ticket), data_key, chunk_ids=chunk_ids)
 
 
 async def resume(gear: Gear, wish: Wish, upload_id: str) -> Begun | None:
@@ -135,8 +138,15 @@ class Upload:
     """One begun upload. Use once: `await Upload(...).run()`."""
 
     def __init__(
-        self, gear: Gear, source: ByteSource, begun: Begun, *, progress: ProgressCallback | None = None
+        self,
+        gear: Gear,
+        source: ByteSource,
+        begun: Begun,
+        *,
+        resumable: bool = False,
+        progress: ProgressCallback | None = None,
     ) -> None:
+        """`resumable`: what is finished is recorded at once, for an attempt after this one to go on from."""
         ticket = begun.ticket
         self._gear = gear
         self._source = source
@@ -158,8 +168,12 @@ class Upload:
             size=source.size,
             recorded=frozenset(begun.recorded),
             chance=gear.chance,
+            chunk_ids=begun.chunk_ids,
+            plans=ticket.plans,
         )
-        self._recorder = Recorder(gear.control, upload_id=ticket.upload_id)
+        self._recorder = Recorder(
+            gear.control, upload_id=ticket.upload_id, together=1 if resumable else TOLD_TOGETHER
+        )
 
     async def run(self) -> VersionInfo:
         """Moves everything and commits; raises the first failure, having stopped all that was under way."""
@@ -169,14 +183,14 @@ class Upload:
                 while under_way.busy:
                     (await under_way.settled()).result()
             await self._source.check()
-            await self._recorder.finish()
+            rest = await self._recorder.finish()
         finally:
             for lease in self._leases.values():
                 # Only of chunks that were stopped before they began.
                 lease.close()
             await self._planner.close()
             await self._recorder.close()
-        return await self._commit()
+        return await self._commit(rest)
 
     async def _read_all(self, under_way: Attempts[int, None]) -> None:
         total, number = 0, 0
@@ -281,7 +295,8 @@ class Upload:
         self._recorder.add(ChunkDone(chunk=record, stored=stored, roots=cargo.roots))
         return record
 
-    async def _commit(self) -> VersionInfo:
+    async def _commit(self, rest: list[ChunkDone]) -> VersionInfo:
+        """Commits, and has the chunks that were not told before recorded with it."""
         ordered = [self._chunks[number] for number in range(len(self._chunks))]
         crc, size = 0, 0
         for record in ordered:
@@ -290,13 +305,18 @@ class Upload:
         chunk_ids = b"".join([record.chunk_id for record in ordered])
         whole = keys.Whole(self._begun.bucket, self._begun.key, size, chunk_ids, crc)
         closing = keys.close(self._data_key, whole, nonce=self._gear.chance.bytes(NONCE_BYTES))
-        version: VersionInfo = await self._gear.control.call(
-            UploadCommit(
-                upload_id=self._ticket.upload_id,
-                size=size,
-                chunk_count=len(ordered),
-                checksum=checksum.text(crc),
-                closing=closing,
-            )
+        request = UploadCommit(
+            upload_id=self._ticket.upload_id,
+            size=size,
+            chunk_count=len(ordered),
+            checksum=checksum.text(crc),
+            closing=closing,
         )
+        try:
+            version: VersionInfo = await self._recorder.tell_with(request, rest)
+        except Refusal:
+            # What was stored must be known to the coordinator to be deleted again when the upload ends.
+            with suppress(Failure):
+                await self._recorder.tell(rest)
+            raise
         return version

@@ -26,7 +26,7 @@ from holdfast.world.clock import MICROSECONDS
 from holdfast.world.errors import Failure, Trouble
 
 BATCH_MAX = 16
-AT_ONCE_MAX = 8
+AT_ONCE_MAX = 4
 """Objects of up to this many chunks are planned whole when they are opened: one question less."""
 KEPT_MAX = 256
 KEPT_MICROSECONDS = 30 * 60 * MICROSECONDS
@@ -69,7 +69,9 @@ class Version:
         if self.chunk_size <= 0 or count != -(-self.size // self.chunk_size):
             raise _forged("Its size and its number of chunks contradict each other.")
         if count <= AT_ONCE_MAX:
-            found = await self._ask(0, count) if count else []
+            found = self._keep(ticket.chunks, 0, count) if ticket.chunks else []
+            if count and not found:
+                found = await self._ask(0, count)
             self._ids = b"".join([sources.chunk.chunk_id for sources in found])
         else:
             self._ids = await self._all_ids()
@@ -133,7 +135,10 @@ class Version:
             first=first,
             count=count,
         )
-        found: list[ChunkSources] = (await self.gear.control.call(request)).chunks
+        return self._keep((await self.gear.control.call(request)).chunks, first, count)
+
+    def _keep(self, found: list[ChunkSources], first: int, count: int) -> list[ChunkSources]:
+        """Takes over what the coordinator says of chunks first..first+count-1."""
         if [sources.chunk.number for sources in found] != list(range(first, first + count)):
             raise _forged(f"It does not name the chunks {first} to {first + count - 1} that were asked for.")
         now = self.gear.clock.now()
@@ -181,7 +186,15 @@ async def open_version(gear: Gear, bucket: str, key: str, version_id: str | None
     Raises Refusal("object.unknown" | "bucket.unknown" | "key.unknown" | "key.wrong") or
     Trouble("metadata.forged").
     """
-    ticket: ReadTicket = await gear.control.call(ReadOpen(bucket=bucket, key=key, version_id=version_id))
+    ticket: ReadTicket = await gear.control.call(
+        ReadOpen(
+            bucket=bucket,
+            key=key,
+            version_id=version_id,
+            session_key=gear.session_public,
+            chunks_max=AT_ONCE_MAX,
+        )
+    )
     version = Version(gear, ticket, keys.open_envelope(gear.key, ticket.envelope))
     await version.check(ticket, bucket, key)
     return version

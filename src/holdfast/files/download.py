@@ -67,6 +67,20 @@ def ids_of(
     return version, store_chunks.chunk_ids(connection, version.stream, first, limit)
 
 
+def opened(
+    connection: Connection, tenant: str, bucket_name: str, key: bytes, version_id: str | None, count: int
+) -> tuple[str, Version, list[Chunk], set[tuple[int, int, int]]]:
+    """The bucket's name, the version, and all its chunks with what is wrong with them if they are few.
+
+    Raises Refusal("... .unknown").
+    """
+    bucket, version = versions.find(connection, tenant, bucket_name, key, version_id)
+    if not 0 < version.chunk_count <= count:
+        return bucket.name, version, [], set()
+    found = store_chunks.chunk_range(connection, version.stream, 0, count)
+    return bucket.name, version, found, suspects_of(store_chunks.faults_of(connection, version.stream))
+
+
 class Downloads:
     """The reading operations, each for one tenant."""
 
@@ -75,20 +89,25 @@ class Downloads:
         self._places = places
 
     async def open(self, tenant: str, request: ReadOpen) -> ReadTicket:
-        """What is needed before the first chunk.
+        """What is needed before the first chunk, and the sources of all chunks where they are few.
 
-        Raises Refusal("name.invalid" | "bucket.unknown" | "object.unknown").
+        Raises Refusal("name.invalid" | "bucket.unknown" | "object.unknown" | "request.invalid").
         """
         key = names.encode_key(request.key)
-        bucket, version = await self._database.read(
-            versions.find, tenant, request.bucket, key, request.version_id
+        count = check_limit(request.chunks_max, PLAN_CHUNKS_MAX)
+        if count:
+            check_session_key(request.session_key)
+        bucket, version, found, suspects = await self._database.read(
+            opened, tenant, request.bucket, key, request.version_id, count
         )
+        chunks = await self._planned(found, suspects, account=tenant, session_key=request.session_key)
         return ReadTicket(
-            version=version_info(bucket.name, version),
+            version=version_info(bucket, version),
             redundancy=version.redundancy,
             chunk_size=version.chunk_size,
             envelope=version.envelope,
             closing=Closing(sealed=version.closing),
+            chunks=chunks,
         )
 
     async def plan(self, tenant: str, request: ReadPlan) -> ReadPlans:
@@ -102,13 +121,9 @@ class Downloads:
         found, suspects = await self._database.read(
             range_of, tenant, request.bucket, request.version_id, first, count
         )
-
-        chunks = []
-        for chunk in found:
-            chunks.append(self._sources(chunk, suspects, account=tenant, session_key=request.session_key))
-            # Signing a chunk's grants takes part of a millisecond: others are let in between.
-            await asyncio.sleep(0)
-        return ReadPlans(chunks=chunks)
+        return ReadPlans(
+            chunks=await self._planned(found, suspects, account=tenant, session_key=request.session_key)
+        )
 
     async def chunk_ids(self, tenant: str, request: ReadChunkIds) -> ChunkIds:
         """Chunk ids in order; `after` is the `first` of the next page."""
@@ -120,6 +135,21 @@ class Downloads:
         following = first + len(ids)
         more = len(ids) == limit > 0 and following < version.chunk_count
         return ChunkIds(ids=b"".join(ids), after=following if more else None)
+
+    async def _planned(
+        self,
+        found: list[Chunk],
+        suspects: Collection[tuple[int, int, int]],
+        *,
+        account: str,
+        session_key: bytes,
+    ) -> list[ChunkSources]:
+        chunks = []
+        for chunk in found:
+            chunks.append(self._sources(chunk, suspects, account=account, session_key=session_key))
+            # Signing a chunk's grants takes part of a millisecond: others are let in between.
+            await asyncio.sleep(0)
+        return chunks
 
     def _sources(
         self, chunk: Chunk, suspects: Collection[tuple[int, int, int]], *, account: str, session_key: bytes

@@ -123,8 +123,8 @@ def check_acknowledged(record: ChunkRecord, placement: bytes, ack_at: int) -> No
 
 def record(
     connection: Connection, upload: Upload, proven: list[ProvenChunk], journal: Journal, now: int
-) -> None:
-    """The transaction of `upload-record`, for an upload as it was read before.
+) -> bool:
+    """The transaction of `upload-record`, for an upload as it was read before; whether any chunk is new.
 
     Raises Refusal("upload.unknown" | "upload.incomplete" | "request.invalid").
     """
@@ -139,6 +139,7 @@ def record(
     state = store_uploads.touch(connection, upload, now, changed=changed)
     if state is None or (changed and state != "open"):
         raise unknown_upload(upload.upload_id)
+    return changed
 
 
 def shards_of(chunk: Chunk) -> list[tuple[int, bytes]]:

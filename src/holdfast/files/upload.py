@@ -17,6 +17,8 @@ from holdfast.files.buckets import check_limit, owned_bucket
 from holdfast.files.committing import LostRaceError, Seen, Total
 from holdfast.files.places import Places, ShardWish
 from holdfast.files.recording import Journal, ProvenChunk, known_upload, unknown_upload
+from holdfast.files.store import Version
+from holdfast.files.store_chunks import PlainSum
 from holdfast.files.store_uploads import Upload
 from holdfast.files.versions import version_info
 from holdfast.protocol.control import (
@@ -35,7 +37,15 @@ from holdfast.protocol.control import (
     UploadState,
     UploadTicket,
 )
-from holdfast.protocol.nouns import ChunkPlan, ClassInfo, Envelope, VersionInfo
+from holdfast.protocol.nouns import (
+    ChunkDone,
+    ChunkPlan,
+    ChunkWish,
+    ClassInfo,
+    Envelope,
+    RedundancyInfo,
+    VersionInfo,
+)
 from holdfast.world.chance import Chance
 from holdfast.world.clock import MICROSECONDS, Clock
 from holdfast.world.database import Database
@@ -145,6 +155,35 @@ def touch(connection: Connection, tenant: str, upload_id: str, now: int) -> None
     store_uploads.touch(connection, known_upload(connection, tenant, upload_id), now, changed=False)
 
 
+def commit(
+    connection: Connection,
+    request: UploadCommit,
+    seen: Seen,
+    proven: list[ProvenChunk],
+    journal: Journal,
+    version_id: str,
+    now: int,
+) -> Version:
+    """The transaction of `upload-commit`: records what came with it; both or neither.
+
+    Raises LostRaceError, and what recording and committing raise.
+    """
+    if proven and recording.record(connection, seen.upload, proven, journal, now):
+        seen = seen._replace(upload=seen.upload._replace(chunks_changed=seen.upload.chunks_changed + 1))
+    return committing.commit(connection, request, seen, version_id, now)
+
+
+def with_proven(sums: list[PlainSum], proven: list[ProvenChunk]) -> list[PlainSum]:
+    """The recorded chunks as they are going to be."""
+    if not proven:
+        return sums
+    by_number = {chunk.number: chunk for chunk in sums}
+    for chunk in proven:
+        record = chunk.record
+        by_number[record.number] = PlainSum(record.number, record.plain_length, record.checksum)
+    return [by_number[number] for number in sorted(by_number)]
+
+
 def ticket(upload: Upload, warnings: list[str]) -> UploadTicket:
     """What the client needs to cut, seal and send."""
     return UploadTicket(
@@ -193,16 +232,21 @@ class Uploads:
         chunk_size = chosen.chunk_size if request.chunk_size is None else request.chunk_size
         check_sizes(request.size, chunk_size)
         warnings = self._places.outlook(chosen, request.size)
+        wishes = first_wishes(request, chosen.redundancy.k, chunk_size)
         upload_id = upload_id_of(tenant, request.token) or self._chance.bytes(ID_BYTES).hex()
         beginning = Beginning(upload_id, request, key, chosen, chunk_size)
         await self._database.transact(begin, tenant, bucket.id, beginning, self._clock.now())
+        plans, said = await self._plans(
+            tenant, chosen.class_name, chosen.redundancy, request.session_key, wishes
+        )
         return UploadTicket(
             upload_id=upload_id,
             redundancy=chosen.redundancy,
             ack_at=chosen.ack_at,
             chunk_size=chunk_size,
             storage_class=chosen.class_name,
-            warnings=warnings,
+            warnings=list(dict.fromkeys(warnings + said)),
+            plans=plans,
         )
 
     async def show(self, tenant: str, request: UploadShow) -> UploadState:
@@ -227,16 +271,10 @@ class Uploads:
         upload = await self._live(tenant, request.upload_id)
         for wish in request.chunks:
             check_wish(upload, wish.chunk_id, wish.shard_length)
-        plans: list[ChunkPlan] = []
-        warnings: dict[str, None] = {}
-        for wish in request.chunks:
-            asked = ShardWish(tenant, request.session_key, wish.chunk_id, wish.shard_length)
-            targets, said = self._places.targets(upload.storage_class, upload.redundancy, asked)
-            plans.append(ChunkPlan(number=wish.number, chunk_id=wish.chunk_id, targets=targets))
-            warnings |= dict.fromkeys(said)
-            # Signing a chunk's grants takes part of a millisecond: others are let in between.
-            await asyncio.sleep(0)
-        return Plans(plans=plans, warnings=list(warnings))
+        plans, warnings = await self._plans(
+            tenant, upload.storage_class, upload.redundancy, request.session_key, request.chunks
+        )
+        return Plans(plans=plans, warnings=warnings)
 
     async def replace(self, tenant: str, request: UploadReplace) -> Replacements:
         """Other places for some shards of a chunk; raises Refusal("upload.unknown" | "request.invalid")."""
@@ -264,40 +302,38 @@ class Uploads:
         """
         check_count(len(request.chunks), RECORD_CHUNKS_MAX)
         upload = await self._database.read(known_upload, tenant, request.upload_id)
-        redundancy = Redundancy(k=upload.k, n=upload.n, repair_at=upload.repair_at)
-        now = self._clock.now()
-        for done in request.chunks:
-            recording.check_chunk(done, redundancy, upload.chunk_size)
-        signers = {shard.node_id for done in request.chunks for shard in done.stored}
-        aliases = {node_id: self._places.alias_of(node_id) for node_id in signers}
-
-        def prove() -> list[ProvenChunk]:
-            return [recording.prove(done, aliases, now) for done in request.chunks]
-
-        proven = await self._offload.run(prove)
-        await self._database.transact(recording.record, upload, proven, self._journal, now)
+        proven = await self._prove(upload, request.chunks)
+        await self._database.transact(recording.record, upload, proven, self._journal, self._clock.now())
         return Done()
 
     async def commit(self, tenant: str, request: UploadCommit) -> VersionInfo:
         """Makes the version visible; the same upload id again answers the same version.
 
         Raises:
-            Refusal: "upload.unknown", "upload.incomplete", "precondition.failed", "request.invalid".
+            Refusal: "upload.unknown", "upload.incomplete", "precondition.failed", "request.invalid", and what
+                `record` refuses of the chunks that came with it.
         """
+        check_count(len(request.chunks), RECORD_CHUNKS_MAX)
         if not 0 < len(request.closing.sealed) <= CLOSING_BYTES_MAX:
             raise Refusal("request.invalid", f"A closing has 1 to {CLOSING_BYTES_MAX} bytes.")
         version_id = self._chance.bytes(ID_BYTES).hex()
+        proven: list[ProvenChunk] | None = None
         for attempt in range(COMMIT_TRIES_MAX):
             seen = await self._database.read(committing.see, tenant, request.upload_id)
             if seen.done is not None:
                 return version_info(seen.bucket.name, seen.done)
-            committing.check_total(await self._add_up(seen), request)
+            if proven is None:
+                proven = await self._prove(seen.upload, request.chunks)
+            sums = with_proven(seen.sums, proven)
+            committing.check_total(await self._add_up(seen.upload.chunk_size, sums), request)
             committing.check_preconditions(
                 seen.current, if_absent=seen.upload.if_absent, if_version=seen.upload.if_version
             )
             now = self._clock.now()
             try:
-                version = await self._database.transact(committing.commit, request, seen, version_id, now)
+                version = await self._database.transact(
+                    commit, request, seen, proven, self._journal, version_id, now
+                )
             except LostRaceError:
                 await asyncio.sleep(self._chance.unit() * COMMIT_PAUSE_SECONDS * min(attempt, 10))
                 continue
@@ -313,10 +349,46 @@ class Uploads:
         await self._database.transact(abort, tenant, request.upload_id, self._clock.now())
         return Done()
 
-    async def _add_up(self, seen: Seen) -> Total:
-        if len(seen.sums) <= SUMS_INLINE_MAX:
-            return committing.add_up(seen.upload.chunk_size, seen.sums)
-        return await self._offload.run(committing.add_up, seen.upload.chunk_size, seen.sums)
+    async def _plans(
+        self,
+        tenant: str,
+        storage_class: str,
+        redundancy: RedundancyInfo,
+        session_key: bytes,
+        wishes: list[ChunkWish],
+    ) -> tuple[list[ChunkPlan], list[str]]:
+        """Places and grants for each chunk, and warnings."""
+        plans: list[ChunkPlan] = []
+        warnings: dict[str, None] = {}
+        for wish in wishes:
+            asked = ShardWish(tenant, session_key, wish.chunk_id, wish.shard_length)
+            targets, said = self._places.targets(storage_class, redundancy, asked)
+            plans.append(ChunkPlan(number=wish.number, chunk_id=wish.chunk_id, targets=targets))
+            warnings |= dict.fromkeys(said)
+            # Signing a chunk's grants takes part of a millisecond: others are let in between.
+            await asyncio.sleep(0)
+        return plans, list(warnings)
+
+    async def _prove(self, upload: Upload, chunks: list[ChunkDone]) -> list[ProvenChunk]:
+        """What the receipts of finished chunks prove; raises what `record` says of them."""
+        if not chunks:
+            return []
+        redundancy = Redundancy(k=upload.k, n=upload.n, repair_at=upload.repair_at)
+        now = self._clock.now()
+        for done in chunks:
+            recording.check_chunk(done, redundancy, upload.chunk_size)
+        signers = {shard.node_id for done in chunks for shard in done.stored}
+        aliases = {node_id: self._places.alias_of(node_id) for node_id in signers}
+
+        def prove() -> list[ProvenChunk]:
+            return [recording.prove(done, aliases, now) for done in chunks]
+
+        return await self._offload.run(prove)
+
+    async def _add_up(self, chunk_size: int, sums: list[PlainSum]) -> Total:
+        if len(sums) <= SUMS_INLINE_MAX:
+            return committing.add_up(chunk_size, sums)
+        return await self._offload.run(committing.add_up, chunk_size, sums)
 
     async def _live(self, tenant: str, upload_id: str) -> Upload:
         """The open upload, noting now and then that its client lives."""
@@ -390,6 +462,26 @@ def check_session_key(session_key: bytes) -> None:
     """Raises Refusal("request.invalid") unless it can be an Ed25519 public key."""
     if len(session_key) != SESSION_KEY_BYTES:
         raise Refusal("request.invalid", f"A session key has {SESSION_KEY_BYTES} bytes.")
+
+
+def first_wishes(request: UploadBegin, k: int, chunk_size: int) -> list[ChunkWish]:
+    """The chunks that an `upload-begin` wants planned, as long as they are if compression does not pay.
+
+    Raises Refusal("request.invalid" | "request.too_large").
+    """
+    if not request.chunk_ids:
+        return []
+    check_count(len(request.chunk_ids), PLAN_CHUNKS_MAX)
+    check_session_key(request.session_key)
+    wishes = []
+    for number, chunk_id in enumerate(request.chunk_ids):
+        if len(chunk_id) != CHUNK_ID_BYTES:
+            raise Refusal("request.invalid", f"The id of a chunk has {CHUNK_ID_BYTES} bytes.")
+        left = chunk_size if request.size is None else min(chunk_size, request.size - number * chunk_size)
+        if left > 0:
+            length = layout.shard_length(layout.sealed_length(left), k)
+            wishes.append(ChunkWish(number=number, chunk_id=chunk_id, shard_length=length))
+    return wishes
 
 
 def check_wish(upload: Upload, chunk_id: bytes, shard_length: int) -> None:

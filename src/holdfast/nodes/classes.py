@@ -13,7 +13,14 @@ from typing import Final
 from holdfast.chunks.redundancy import Redundancy
 from holdfast.world.errors import Refusal
 
-CHUNK_SIZE: Final = 5 << 20
+CHUNK_SIZE: Final = 16 << 20
+"""Every shard costs client, node and coordinator about the same beside its bytes, so large ones are cheaper.
+
+docs/performance.md has the figures. Still larger chunks would leave a client too few at a time within its
+memory to seal one while another is sent.
+"""
+COPY_SIZE: Final = 4 << 20
+"""Where a shard is a whole chunk: a node holds several at a time in memory."""
 DEFAULT_CLASS: Final = "standard"
 
 
@@ -44,8 +51,18 @@ BUILT_IN: Final = (
     StorageClass("wide", Redundancy(20, 30, 26), "10 of 30 nodes may be lost; for the longest keeping"),
     StorageClass("small", Redundancy(8, 12, 10), "4 of 12 nodes may be lost; for fleets of a dozen nodes"),
     StorageClass("tiny", Redundancy(4, 6, 5), "2 of 6 nodes may be lost; for a handful of nodes"),
-    StorageClass("replicated", Redundancy(1, 3, 2), "3 whole copies; quickest to read, 3 bytes per byte"),
-    StorageClass("single", Redundancy(1, 1, 1), "1 copy, lost with its node; for trying things out"),
+    StorageClass(
+        "replicated",
+        Redundancy(1, 3, 2),
+        "3 whole copies; quickest to read, 3 bytes per byte",
+        chunk_size=COPY_SIZE,
+    ),
+    StorageClass(
+        "single",
+        Redundancy(1, 1, 1),
+        "1 copy, lost with its node; for trying things out",
+        chunk_size=COPY_SIZE,
+    ),
 )
 
 

@@ -157,10 +157,15 @@ class UploadTicket(Struct, frozen=True, kw_only=True):
     storage_class: str
     warnings: list[str] = msgspec.field(default_factory=list)
     """Placement rules the fleet cannot keep now (zones, subnets, providers), in words."""
+    plans: list[ChunkPlan] = msgspec.field(default_factory=list)
+    """The plans of the chunks whose ids came with the request."""
 
 
 class UploadBegin(Operation, frozen=True, kw_only=True):
-    """Opens an upload; with a token, the same one if asked again."""
+    """Opens an upload; with a token, the same one if asked again.
+
+    It plans the first chunks at once, as `UploadPlan` does, if it comes with ids for them.
+    """
 
     name = "upload-begin"
     Reply = UploadTicket
@@ -175,6 +180,9 @@ class UploadBegin(Operation, frozen=True, kw_only=True):
     if_absent: bool = False
     if_version: str | None = None
     token: bytes = b""
+    session_key: bytes = b""
+    chunk_ids: list[bytes] = msgspec.field(default_factory=list)
+    """Of the chunks 0, 1, ... that are to be planned at once, as far as an object of `size` has them."""
 
 
 class UploadState(Struct, frozen=True, kw_only=True):
@@ -252,7 +260,8 @@ class UploadRecord(Operation, frozen=True, kw_only=True):
 class UploadCommit(Operation, frozen=True, kw_only=True):
     """Makes the version visible: all chunks 0..chunk_count-1 recorded, or Refusal("upload.incomplete").
 
-    Idempotent: the same upload id again answers the same version.
+    Idempotent: the same upload id again answers the same version. `chunks` are recorded first, as by
+    `UploadRecord` and refused as there, but together with the version or not at all.
     """
 
     name = "upload-commit"
@@ -262,6 +271,7 @@ class UploadCommit(Operation, frozen=True, kw_only=True):
     chunk_count: int
     checksum: str
     closing: Closing
+    chunks: list[ChunkDone] = msgspec.field(default_factory=list)
 
 
 class UploadAbort(Operation, frozen=True, kw_only=True):
@@ -287,16 +297,23 @@ class ReadTicket(Struct, frozen=True, kw_only=True):
     """Plain bytes in every chunk but the last: chunk of byte b is b // chunk_size."""
     envelope: Envelope
     closing: Closing
+    chunks: list[ChunkSources] = msgspec.field(default_factory=list)
+    """All chunks of a version that has no more of them than the request allowed; else none."""
 
 
 class ReadOpen(Operation, frozen=True, kw_only=True):
-    """Finds the current version, or the named one; raises Refusal("object.unknown")."""
+    """Finds the current version, or the named one; raises Refusal("object.unknown").
+
+    With a `session_key`, a version of at most `chunks_max` chunks is planned at once as `ReadPlan` does.
+    """
 
     name = "read-open"
     Reply = ReadTicket
     bucket: str
     key: str
     version_id: str | None = None
+    session_key: bytes = b""
+    chunks_max: int = 0
 
 
 class ReadPlans(Struct, frozen=True, kw_only=True):
