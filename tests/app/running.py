@@ -16,6 +16,8 @@ from holdfast.app.ports import free_ports
 HOLDFAST = [sys.executable, "-m", "holdfast.app.cli.main"]
 READY = "The cloud is up."
 START_SECONDS = 120
+NODES = 14
+"""Of the cloud that tests share."""
 
 
 class Result:

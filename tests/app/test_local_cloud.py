@@ -6,26 +6,15 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.app.running import RunningCloud
+from tests.app.running import NODES, RunningCloud
 from tests.conftest import ScratchDatabase
 
 pytestmark = pytest.mark.slow
 
-NODES = 14
 TOLERATED = 4
-
-
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    running = RunningCloud(tmp_path_factory.mktemp("cloud"), nodes=NODES)
-    running.start()
-    assert running.run("mb", "photos").status == 0
-    yield running
-    running.stop()
 
 
 @pytest.fixture
@@ -36,21 +25,21 @@ def big(tmp_path: Path) -> Path:
 
 
 def test_a_file_comes_back_as_it_was(cloud: RunningCloud, big: Path, tmp_path: Path) -> None:
-    assert cloud.run("put", str(big), "photos/big").status == 0
-    assert cloud.run("get", "photos/big", str(tmp_path / "back")).status == 0
+    assert cloud.run("put", str(big), "album/big").status == 0
+    assert cloud.run("get", "album/big", str(tmp_path / "back")).status == 0
     assert (tmp_path / "back").read_bytes() == big.read_bytes()
 
 
 @pytest.mark.parametrize("size", [0, 1, 100_000, 6_000_000])
 def test_a_pipe_is_stored_and_read_through_pipes(cloud: RunningCloud, size: int) -> None:
     content = os.urandom(size)
-    assert cloud.run("put", "-", f"photos/pipe-{size}", stdin=content).status == 0
-    assert cloud.run("get", f"photos/pipe-{size}", "-").out == content
+    assert cloud.run("put", "-", f"album/pipe-{size}", stdin=content).status == 0
+    assert cloud.run("get", f"album/pipe-{size}", "-").out == content
 
 
 def test_stat_tells_where_the_shards_are_and_what_the_object_survives(cloud: RunningCloud, big: Path) -> None:
-    cloud.run("put", str(big), "photos/stat")
-    told = cloud.run("stat", "photos/stat", "--json").json
+    cloud.run("put", str(big), "album/stat")
+    told = cloud.run("stat", "album/stat", "--json").json
     assert told["survives"] == TOLERATED
     assert len(told["chunks"]) == 5
     for chunk in told["chunks"]:
@@ -79,11 +68,11 @@ def test_a_folder_goes_in_and_comes_out(cloud: RunningCloud, tmp_path: Path) -> 
 
 def test_as_many_nodes_as_the_class_tolerates_may_die(cloud: RunningCloud, big: Path) -> None:
     """They are started again by `holdfast up` itself."""
-    cloud.run("put", str(big), "photos/losses")
+    cloud.run("put", str(big), "album/losses")
     victims = [cloud.node_pid(number) for number in range(1, TOLERATED + 1)]
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
-    got = cloud.run("get", "photos/losses", "-")
+    got = cloud.run("get", "album/losses", "-")
     assert hashlib.sha256(got.out).digest() == hashlib.sha256(big.read_bytes()).digest()
     deadline = time.monotonic() + 60
     while len(cloud.pids("node", "run")) < NODES:
@@ -93,44 +82,44 @@ def test_as_many_nodes_as_the_class_tolerates_may_die(cloud: RunningCloud, big: 
 
 def test_the_coordinator_may_die_at_any_moment(cloud: RunningCloud, big: Path) -> None:
     """An upload under way when it is killed ends well, or says that it did not; what was stored stays."""
-    cloud.run("put", str(big), "photos/before")
-    upload = cloud.popen("put", str(big), "photos/during")
+    cloud.run("put", str(big), "album/before")
+    upload = cloud.popen("put", str(big), "album/during")
     time.sleep(0.7)
     [pid] = cloud.pids("coordinator", "run")
     os.kill(pid, signal.SIGKILL)
     stored = upload.wait(120) == 0
     deadline = time.monotonic() + 60
-    while cloud.run("ls", "photos").status != 0:
+    while cloud.run("ls", "album").status != 0:
         assert time.monotonic() < deadline, "the coordinator was not started again"
-    assert cloud.run("get", "photos/before", "-").out == big.read_bytes()
-    during = cloud.run("get", "photos/during", "-")
+    assert cloud.run("get", "album/before", "-").out == big.read_bytes()
+    during = cloud.run("get", "album/during", "-")
     assert during.out == (big.read_bytes() if stored else b"")
 
 
 def test_an_upload_that_was_killed_goes_on_where_it_stopped(cloud: RunningCloud, tmp_path: Path) -> None:
     path = tmp_path / "huge"
     path.write_bytes(os.urandom(120_000_000))
-    first = cloud.popen("put", str(path), "photos/resumed")
+    first = cloud.popen("put", str(path), "album/resumed")
     time.sleep(1.5)
     first.kill()
     first.wait()
-    again = cloud.run("put", str(path), "photos/resumed", "--json")
+    again = cloud.run("put", str(path), "album/resumed", "--json")
     assert again.status == 0, again.err
-    got = cloud.run("get", "photos/resumed", "-")
+    got = cloud.run("get", "album/resumed", "-")
     assert got.out == path.read_bytes()
 
 
 def test_the_relay_carries_what_cannot_go_directly(cloud: RunningCloud, big: Path) -> None:
-    assert cloud.run("put", str(big), "photos/relayed", HOLDFAST_RELAY="always").status == 0
-    assert cloud.run("get", "photos/relayed", "-", HOLDFAST_RELAY="always").out == big.read_bytes()
+    assert cloud.run("put", str(big), "album/relayed", HOLDFAST_RELAY="always").status == 0
+    assert cloud.run("get", "album/relayed", "-", HOLDFAST_RELAY="always").out == big.read_bytes()
 
 
 def test_another_key_is_refused_before_a_byte_is_sent(cloud: RunningCloud, big: Path, tmp_path: Path) -> None:
     assert cloud.run("key", "new", str(tmp_path / "other.key")).status == 0
     other = {"HOLDFAST_KEY_FILE": str(tmp_path / "other.key")}
-    put = cloud.run("put", str(big), "photos/never", "--json", **other)
+    put = cloud.run("put", str(big), "album/never", "--json", **other)
     assert (put.status, put.code) == (1, "key.mismatch")
-    assert cloud.run("ls", "photos/never").out == b""
+    assert cloud.run("ls", "album/never").out == b""
 
 
 def test_a_second_key_seals_once_it_is_registered_expressly(cloud: RunningCloud, tmp_path: Path) -> None:
@@ -142,17 +131,17 @@ def test_a_second_key_seals_once_it_is_registered_expressly(cloud: RunningCloud,
     assert cloud.run("key", "register", second, "--add", "--json").json["key_id"] == key_id
     listed = [line.split()[0].decode() for line in cloud.run("key", "list").out.splitlines()]
     assert listed[1:] == [key_id]
-    sealed = cloud.run("put", "-", "photos/second", stdin=b"content", HOLDFAST_KEY_FILE=second)
+    sealed = cloud.run("put", "-", "album/second", stdin=b"content", HOLDFAST_KEY_FILE=second)
     assert sealed.status == 0, sealed.err
-    assert cloud.run("get", "photos/second", "-", HOLDFAST_KEY_FILE=second).out == b"content"
-    first = cloud.run("get", "photos/second", "-", "--quiet")
+    assert cloud.run("get", "album/second", "-", HOLDFAST_KEY_FILE=second).out == b"content"
+    first = cloud.run("get", "album/second", "-", "--quiet")
     assert (first.status, first.out) == (1, b"")
     assert "(key.unknown)" in first.err
 
 
 def test_a_node_is_drained_while_the_cloud_runs_and_upkeep_says_what_it_would_do(cloud: RunningCloud) -> None:
     home = ("--home", str(cloud.home / "coordinator"))
-    cloud.run("put", "-", "photos/drained", stdin=b"content")
+    cloud.run("put", "-", "album/drained", stdin=b"content")
     drained = cloud.run("admin", "node", "drain", "node-03", *home, "--json")
     assert drained.json["state"] == "draining"
     listed = [json.loads(line) for line in cloud.run("nodes", "--json").out.splitlines()]
@@ -179,21 +168,21 @@ def test_a_wrong_passphrase_is_said_plainly(cloud: RunningCloud, tmp_path: Path)
     key.write_bytes((cloud.home / "tenant.key").read_bytes())
     assert cloud.run("key", "lock", str(key), HOLDFAST_PASSPHRASE="right").status == 0
     wrong = {"HOLDFAST_KEY_FILE": str(key), "HOLDFAST_PASSPHRASE": "wrong"}
-    refused = cloud.run("get", "photos/big", str(tmp_path / "out"), "--json", **wrong)
+    refused = cloud.run("get", "album/big", str(tmp_path / "out"), "--json", **wrong)
     assert (refused.status, refused.code) == (1, "key.wrong")
     assert not (tmp_path / "out").exists()
 
 
 REFUSALS = [
     (["ls", "nowhere"], "bucket.unknown"),
-    (["get", "photos/nothing", "{out}"], "object.unknown"),
+    (["get", "album/nothing", "{out}"], "object.unknown"),
     (["put", "{file}", "nowhere/x"], "bucket.unknown"),
-    (["put", "{file}", "photos/" + "ü" * 513], "name.invalid"),
-    (["put", "{file}", "photos/x", "--class", "golden"], "class.unknown"),
-    (["put", "{file}", "photos/x", "--class", "wide"], "fleet.too_small"),
-    (["mb", "photos"], "bucket.exists"),
+    (["put", "{file}", "album/" + "ü" * 513], "name.invalid"),
+    (["put", "{file}", "album/x", "--class", "golden"], "class.unknown"),
+    (["put", "{file}", "album/x", "--class", "wide"], "fleet.too_small"),
+    (["mb", "album"], "bucket.exists"),
     (["mb", "No Such Name"], "bucket.invalid"),
-    (["rb", "photos"], "bucket.not_empty"),
+    (["rb", "album"], "bucket.not_empty"),
 ]
 
 
@@ -203,7 +192,7 @@ def test_a_refusal_has_a_stable_code_and_advice(
 ) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"content")
-    cloud.run("put", str(file), "photos/there")
+    cloud.run("put", str(file), "album/there")
     words = [word.replace("{file}", str(file)).replace("{out}", str(tmp_path / "out")) for word in command]
     refused = cloud.run(*words, "--json")
     assert (refused.status, refused.code) == (1, code)
@@ -216,15 +205,16 @@ def test_a_class_too_wide_for_the_fleet_says_how_many_nodes_are_missing_and_what
     cloud: RunningCloud, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_bytes(b"content")
-    refused = cloud.run("put", str(tmp_path / "file"), "photos/x", "--class", "wide")
+    refused = cloud.run("put", str(tmp_path / "file"), "album/x", "--class", "wide")
     assert "30 nodes" in refused.err
     assert f"{30 - NODES} missing" in refused.err
     assert "standard" in refused.err
 
 
 def test_another_cloud_cannot_use_the_same_home(cloud: RunningCloud) -> None:
-    second = cloud.run("up", "--home", str(cloud.home), "--json")
-    assert second.status != 0
+    second = cloud.run("up", "--home", str(cloud.home))
+    assert second.status == 1
+    assert "(node.running)" in second.err
 
 
 def test_everything_is_there_after_ctrl_c_and_after_kill_9(tmp_path: Path) -> None:
@@ -246,8 +236,8 @@ def test_everything_is_there_after_ctrl_c_and_after_kill_9(tmp_path: Path) -> No
     assert cloud.run("get", "kept/two", "-").out == content
     assert len(cloud.run("nodes", "--json").out.splitlines()) == 8
     cloud.stop()
-    fewer = cloud.run("up", "--home", str(cloud.home), "--nodes", "6", "--json")
-    assert (fewer.status, fewer.code) == (1, "config.invalid")
+    fewer = cloud.run("up", "--home", str(cloud.home), "--nodes", "6")
+    assert fewer.status == 1
     assert "has 8 nodes" in fewer.err
 
 
