@@ -2,8 +2,8 @@
 
 Where each CPU-second goes is told by process: the client (seals, opens, hashes), the nodes together, the
 coordinator. Beside it stands what the disk takes without us in the same run; it gets 1.4 bytes for each
-byte stored. The machine's memory is warmed first: on a virtual machine the first use of a page costs ten times
-a copy.
+byte stored. The machine's memory is warmed first: on a virtual machine the first use of a page costs ten
+times a copy.
 """
 
 from __future__ import annotations
