@@ -65,8 +65,11 @@ def test_the_sdk_page_tells_of_every_verb_and_of_no_other() -> None:
 def command_lines() -> Iterator[tuple[str, str]]:
     """(where it stands, arguments) for each `holdfast ...` in blocks of the pages and in help texts."""
     for page in PAGES:
-        for block in re.findall(r"^```(?:sh)?\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
-            yield from ((page.name, words) for words in calls(block))
+        for language, block in re.findall(
+            r"^```(\w*)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL
+        ):
+            if language in {"", "sh"}:
+                yield from ((page.name, words) for words in calls(block))
     for path, command in commands(root):
         yield from ((f"{' '.join(path)} --help", words) for words in calls(command.help or ""))
 
@@ -74,7 +77,7 @@ def command_lines() -> Iterator[tuple[str, str]]:
 def calls(text: str) -> Iterator[str]:
     """What follows the word `holdfast`, up to the end of that command; remarks stand behind two blanks."""
     for line in text.replace("\\\n", " ").splitlines():
-        cleaned = re.sub(r"(?<=\S)\s{2,}(?!-).*$", "", line.partition(" #")[0].strip())
+        cleaned = re.sub(r"(?<=\S)\s{2,}(?![\s-]).*$", "", line.partition(" #")[0].strip())
         if re.match(r"(\$ )?([A-Z_]+=\S+ )*(\.venv/bin/)?holdfast |.*(\| |\$\()holdfast ", cleaned):
             yield re.split(r"\bholdfast ", cleaned)[-1].split(" | ")[0].split(" >")[0].rstrip(')"')
 

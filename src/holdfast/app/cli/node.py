@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -128,7 +129,9 @@ def init(
     click.echo(f"Node {settings.node_name} ({key.public.hex()[:16]}...)")
     click.echo(f"  folder      {folder}")
     click.echo(f"  coordinator {endpoint}: {'registered' if registered else 'was registered already'}")
-    click.echo("Next: holdfast node allocate --space 100GB, then holdfast node run")
+    usual = folder == Path.home() / ".holdfast" / "node" or "HOLDFAST_NODE_HOME" in os.environ
+    where = "" if usual else f" --home {shlex.quote(str(folder))}"
+    click.echo(f"Next: holdfast node allocate --space 100GB{where}, then holdfast node run{where}")
 
 
 async def _registered(home: Home, before: Settings | None, settings: Settings) -> bool:
