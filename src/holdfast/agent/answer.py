@@ -33,8 +33,9 @@ from holdfast.world.clock import Clock
 from holdfast.world.errors import Refusal
 from holdfast.world.offload import Offload
 
-HASH_INLINE_BYTES = 64 << 10
-"""Up to here hashing takes less time than handing it to a thread."""
+HASH_INLINE_BYTES = 2 << 20
+"""Up to here, a third of a millisecond, hashing keeps nobody waiting for long, and handing it to a thread and
+back costs as much processor time again: each leaf then passes the interpreter lock to and fro."""
 READS_MAX = 64
 SLOTS_IDLE_BYTES = 16 << 20
 """Memory for replies that is kept for later when nothing needs it now."""
