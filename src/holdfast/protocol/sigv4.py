@@ -309,8 +309,9 @@ def _check_time(claim: Claim, now: int) -> None:
     if age_seconds < -SKEW_SECONDS or (claim.expires_seconds is None and age_seconds > SKEW_SECONDS):
         raise Refusal(
             "clock.skewed",
-            "The request was signed at a time too far from ours.",
-            advice="Set your clock.",
+            f"The clock that signed the request is {abs(age_seconds):.0f} s "
+            f"{'behind' if age_seconds > 0 else 'ahead of'} ours; {SKEW_SECONDS} s is the most that works.",
+            advice="Set this machine's clock, best by NTP.",
             seconds_off=int(age_seconds),
         )
 

@@ -21,6 +21,8 @@ from holdfast.world.errors import Failure, Refusal, Trouble
 log = structlog.get_logger()
 
 CONTROL_BYTES_MAX = 16 << 20
+STRANGER_BYTES_MAX = 64 << 10
+"""Of a request that does not say beforehand what body it signs: it must be read to know who sent it."""
 FLEET_BYTES_MAX = 256 << 10
 MSGPACK = "application/vnd.holdfast.v1+msgpack"
 JSON = "application/json"
@@ -49,8 +51,15 @@ def build_application(
     @app.post("/api/v1/control/{operation}")
     async def answer_control(operation: str, request: Request) -> Response:
         kind = operation_named(operation)
-        body = await _body(request, CONTROL_BYTES_MAX)
-        caller = await authentication.caller(request, hashlib.sha256(body).hexdigest())
+        promised = authentication.promised_hash(request)
+        if promised is not None:
+            caller = await authentication.caller(request, promised)
+            body = await _body(request, CONTROL_BYTES_MAX)
+            if hashlib.sha256(body).hexdigest() != promised:
+                raise Refusal("signature.invalid", "The request's body is not the one that was signed.")
+        else:
+            body = await _body(request, STRANGER_BYTES_MAX)
+            caller = await authentication.caller(request, hashlib.sha256(body).hexdigest())
         wire = _wire(request)
         return _reply(wire, await control.answer(caller, _decode(body, kind, wire)))
 
