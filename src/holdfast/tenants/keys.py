@@ -304,7 +304,7 @@ def _register_client_key(connection: Connection, tenant_id: str, row: ClientKeyR
         raise Refusal(
             "key.mismatch",
             f"This tenant seals with the key {known[-1].hex()}, not with {row.key_id.hex()}.",
-            advice="Check the passphrase or key file; `holdfast key register --add` lets another key seal too.",
+            advice="Check the passphrase or key file; `holdfast key register --add` adds another.",
         )
     if len(known) >= CLIENT_KEYS_MAX:
         raise Refusal("request.invalid", f"A tenant has at most {CLIENT_KEYS_MAX} client keys.")
