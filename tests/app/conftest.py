@@ -11,5 +11,6 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
     running = RunningCloud(tmp_path_factory.mktemp("cloud"), nodes=NODES)
     running.start()
     assert running.run("mb", "album").status == 0
+    assert running.run("put", "-", "album/kept", stdin=b"so that it is never empty").status == 0
     yield running
     running.stop()

@@ -41,7 +41,7 @@ def test_stat_tells_where_the_shards_are_and_what_the_object_survives(cloud: Run
     cloud.run("put", str(big), "album/stat")
     told = cloud.run("stat", "album/stat", "--json").json
     assert told["survives"] == TOLERATED
-    assert len(told["chunks"]) == 5
+    assert len(told["chunks"]) == told["version"]["chunk_count"] > 1
     for chunk in told["chunks"]:
         assert len({shard["node_id"] for shard in chunk["shards"]}) == NODES
         assert {shard["state"] for shard in chunk["shards"]} == {"live"}
@@ -192,7 +192,6 @@ def test_a_refusal_has_a_stable_code_and_advice(
 ) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"content")
-    cloud.run("put", str(file), "album/there")
     words = [word.replace("{file}", str(file)).replace("{out}", str(tmp_path / "out")) for word in command]
     refused = cloud.run(*words, "--json")
     assert (refused.status, refused.code) == (1, code)
