@@ -69,6 +69,7 @@ def demo(folder: Path | None, size: int, nodes: int, *, keep: bool, as_json: boo
         # SIGTERM ends it like Ctrl-C.
         raise KeyboardInterrupt from None
     finally:
+        teller.clear()
         if keep:
             click.echo(f"The cloud's folder is {home}", err=True)
         else:
@@ -91,6 +92,7 @@ async def _run(cloud: LocalCloud, files: list[Input], teller: Teller) -> Measure
         await cloud.start(teller.step, teller.progress)
         return await _steps(demo, files, teller)
     finally:
+        teller.progress("stopping the cloud")
         with contextlib.suppress(asyncio.CancelledError):
             await demo.close()
         await asyncio.shield(cloud.stop())
@@ -101,12 +103,9 @@ async def _steps(demo: Demo, files: list[Input], teller: Teller) -> Measured:
     before = await demo.standing()
     total = sum(size for size, _ in demo.stored.values())
     spare = before.n - before.k
-    teller.step(
-        f"stored {len(demo.stored)} files, {size_text(total)}, in {seconds:.1f} s: packed, encrypted here,"
-    )
-    teller.step(
-        f"  cut into {before.n} shards on {before.n} nodes, of which any {before.k} bring the data back"
-    )
+    files_text = f"{len(demo.stored)} files, {size_text(total)}"
+    teller.step(f"stored {files_text}, in {seconds:.1f} s: each compressed, encrypted, and cut into")
+    teller.step(f"  {before.n} shards on {before.n} nodes, of which any {before.k} bring it back")
     measured: Measured = {
         "files": len(demo.stored), "bytes": total, "store_seconds": seconds,
         "stored_bytes": before.stored_bytes, "k": before.k, "n": before.n, "survives": before.survives,

@@ -25,7 +25,7 @@ class Teller:
 
     def step(self, line: str) -> None:
         """Something is done."""
-        self._clear()
+        self.clear()
         click.echo(f"{self._seconds():6.1f} s  {line}", err=self._to_error)
 
     def progress(self, line: str) -> None:
@@ -33,7 +33,7 @@ class Teller:
         now = self._clock.monotonic()
         if self._live and now - self._drawn >= REDRAW_SECONDS:
             self._drawn = now
-            self._clear()
+            self.clear()
             text = f"{self._seconds():6.1f} s  {line}"
             self._width = len(text)
             click.echo(text, nl=False, err=self._to_error)
@@ -41,7 +41,8 @@ class Teller:
     def _seconds(self) -> float:
         return self._clock.monotonic() - self._began
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Takes away what is shown in place; call it before anything else is printed."""
         if self._width:
             click.echo("\r" + " " * self._width + "\r", nl=False, err=self._to_error)
             self._width = 0

@@ -66,10 +66,12 @@ async def _run(cloud: LocalCloud) -> None:
         _introduce(cloud)
         await cloud.supervise(teller.step)
     except asyncio.CancelledError:
+        teller.clear()
         click.echo("\nStopping ...")
         await _stop(cloud)
         click.echo(f"Stopped. Everything stored is kept; `{_again(cloud)}` goes on from here.")
     except BaseException:
+        teller.clear()
         await _stop(cloud)
         raise
 
