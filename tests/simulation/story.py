@@ -1,29 +1,28 @@
 """What happens to a cluster from one seed: work and faults, stacked; and what must hold in the end.
 
 The law: bytes that come back are bytes that were stored; what was acknowledged is there when the world has
-healed; what was never acknowledged is there whole or not at all. While nodes are away a read may fail, but
-it may not lie.
+healed; what was never acknowledged is there whole or not at all; of several writers of one key one wins, with
+its whole object. While nodes are away a read may fail, but it may not lie. When all is quiet again, every
+shard that the coordinator counts on lies where it says, and none is left that it gave up, except on machines
+whose bytes were spoilt.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from tests.simulation.cluster import HEARTBEAT_SECONDS, NODES, Cluster, Node
+from tests.simulation.cluster import NODES, Cluster
+from tests.simulation.faults import Faults
 
 from holdfast.world.errors import Failure, Refusal, Trouble
 from holdfast.world.simulated.world import World
 
 BUCKET = "bucket"
 CHUNK = 64 << 10
-STEPS = 45
+STEPS = 40
 KEYS = 8
-DAMAGED_MAX = 2
-"""Nodes whose bytes are spoilt: acknowledged chunks have at least 10 shards on disk, and 8 reopen them."""
-DOWN_MAX = 3
 
 
 @dataclass
@@ -44,19 +43,19 @@ class Story:
 
     cluster: Cluster
     world: World
+    faults: Faults
     possible: dict[str, set[bytes | None]] = field(default_factory=dict)
     stored: int = 0
     removed: int = 0
     in_doubt: int = 0
     failed_reads: int = 0
-    faults: dict[str, int] = field(default_factory=dict)
-    damaged: set[str] = field(default_factory=set)
+    contests: int = 0
     busy: set[str] = field(default_factory=set)
 
     # --- work --------------------------------------------------------------------------------------------
 
     def _pick_key(self) -> str | None:
-        """A key that nobody works on now: two writers at once are another story."""
+        """A key that nobody works on now: those who contend for one say so."""
         free = [key for key in (f"key-{number}" for number in range(KEYS)) if key not in self.busy]
         return free[self.world.chance.below(len(free))] if free else None
 
@@ -65,20 +64,46 @@ class Story:
         size = [0, 1, chance.below(5000), CHUNK, chance.below(4 * CHUNK)][chance.below(5)]
         return chance.bytes(size) if chance.happens(0.7) else bytes(size)
 
-    async def put(self, key: str) -> None:
-        content = self._content()
-        before = self.possible.get(key, {None})
-        self.possible[key] = before | {content}
+    async def _try_put(self, key: str, content: bytes, *, if_absent: bool = False) -> bool:
+        """Whether it was acknowledged."""
         try:
-            await self.cluster.session.put(content, BUCKET, key, chunk_size=CHUNK)
+            await self.cluster.session.put(content, BUCKET, key, chunk_size=CHUNK, if_absent=if_absent)
         except Failure as failure:
             assert failure.code != "internal", repr(failure)
             self.in_doubt += 1
-            return
-        self.possible[key] = {content}
+            return False
         self.stored += 1
+        return True
+
+    async def put(self, key: str) -> None:
+        """One writer."""
+        content = self._content()
+        self.possible[key] = self.possible.get(key, {None}) | {content}
+        if await self._try_put(key, content):
+            self.possible[key] = {content}
+
+    async def contend(self, key: str) -> None:
+        """Several writers of one key at once: whoever was acknowledged, one of them all is found."""
+        contents = [self._content() for _ in range(2 + self.world.chance.below(2))]
+        before = self.possible.get(key, {None})
+        self.possible[key] = before | set(contents)
+        done = await asyncio.gather(*(self._try_put(key, content) for content in contents))
+        if any(done):
+            self.possible[key] = set(contents)
+
+    async def race(self) -> None:
+        """Several writers that each want to be the first: one is, and it alone is told so."""
+        self.contests += 1
+        key = f"only-{self.contests}"
+        contents = [b"%d " % number + self._content() for number in range(3)]
+        self.possible[key] = {None, *contents}
+        done = await asyncio.gather(*(self._try_put(key, one, if_absent=True) for one in contents))
+        assert sum(done) <= 1, f"{key}: two writers were told that they were the first"
+        if any(done):
+            self.possible[key] = {contents[done.index(True)]}
 
     async def remove(self, key: str) -> None:
+        """Acknowledged, or refused because there is nothing."""
         before = self.possible.get(key, {None})
         self.possible[key] = before | {None}
         try:
@@ -87,9 +112,11 @@ class Story:
             assert refusal.code == "object.unknown", repr(refusal)
             assert None in before, f"{key} was acknowledged and is unknown"
             self.possible[key] = {None}
-        except Trouble:
+        except Trouble as trouble:
+            assert trouble.code != "internal", repr(trouble)
             self.in_doubt += 1
         else:
+            assert before != {None}, f"{key} was removed, and was never there"
             self.possible[key] = {None}
             self.removed += 1
 
@@ -104,78 +131,33 @@ class Story:
             found = None
         except Trouble as trouble:
             assert not healed, f"{key} cannot be read in a healed world: {trouble!r}"
+            assert trouble.code not in {"internal", "metadata.forged"}, repr(trouble)
             self.failed_reads += 1
             return None
         told = None if found is None else f"{len(found)} bytes"
         assert found in possible, f"{key}: found {told}, which nobody stored there"
+        # What is there stays there: a write in doubt does not come to life later.
+        self.possible[key] = {found} if healed else possible
         return found
-
-    # --- faults ------------------------------------------------------------------------------------------
-
-    def _down(self) -> list[Node]:
-        return [node for node in self.cluster.nodes if not node.running]
-
-    def _up(self) -> list[Node]:
-        return [node for node in self.cluster.nodes if node.running]
-
-    def _any_up(self) -> Node:
-        up = self._up()
-        return up[self.world.chance.below(len(up))]
-
-    async def power_cut(self) -> None:
-        if len(self._down()) < DOWN_MAX:
-            await self.cluster.power_cut(self._any_up())
-
-    async def power_back(self) -> None:
-        for node in self._down()[:1]:
-            self.cluster.boot(node)
-
-    async def slow_node(self) -> None:
-        self.world.network.slow(self._any_up().name, self.world.chance.between(2, 50))
-
-    async def cut_off(self) -> None:
-        self.world.network.part(["client"], [self._any_up().name])
-
-    async def hang_up(self) -> None:
-        self.world.network.drop(self._any_up().name)
-
-    async def heal_network(self) -> None:
-        self.world.network.heal()
-
-    async def spoil(self) -> None:
-        node = self._any_up()
-        if node.name in self.damaged or len(self.damaged) < DAMAGED_MAX:
-            self.damaged.add(node.name)
-            self.cluster.flip_bits(node, 1 + self.world.chance.below(4))
-
-    async def coordinator_dies(self) -> None:
-        await self.cluster.restart_coordinator()
-
-    async def lossy_wire(self) -> None:
-        self.cluster.control_wire.loss = 0.08 if self.cluster.control_wire.loss == 0 else 0.0
-
-    async def cause_fault(self) -> None:
-        kinds: list[Callable[[], Awaitable[None]]] = [
-            self.power_cut, self.power_cut, self.power_back, self.slow_node, self.cut_off, self.hang_up,
-            self.heal_network, self.spoil, self.coordinator_dies, self.lossy_wire,
-        ]  # fmt: skip
-        kind = kinds[self.world.chance.below(len(kinds))]
-        self.faults[kind.__name__] = self.faults.get(kind.__name__, 0) + 1
-        await kind()
 
     # --- the telling -------------------------------------------------------------------------------------
 
     async def step(self) -> None:
         """One piece of work on a key of its own."""
+        kind = self.world.chance.below(20)
+        if kind == 0:
+            await self.race()
+            return
         key = self._pick_key()
         if key is None:
             return
         self.busy.add(key)
         try:
-            kind = self.world.chance.below(10)
-            if kind < 5:
+            if kind < 9:
                 await self.put(key)
-            elif kind < 6:
+            elif kind < 11:
+                await self.contend(key)
+            elif kind < 13:
                 await self.remove(key)
             else:
                 await self.get(key)
@@ -184,24 +166,19 @@ class Story:
 
     async def tell(self) -> None:
         """Work goes on while faults happen."""
-        working: set[asyncio.Task[None]] = set()
+        chance = self.world.chance
+        working: dict[asyncio.Task[None], None] = {}
         for _ in range(STEPS):
             task = asyncio.create_task(self.step())
-            working.add(task)
-            task.add_done_callback(working.discard)
-            await asyncio.sleep(self.world.chance.between(0.0, 4.0))
-            if self.world.chance.happens(0.3):
-                await self.cause_fault()
+            working[task] = None
+            task.add_done_callback(working.pop)
+            await asyncio.sleep(
+                chance.between(0.0, 60.0) if chance.happens(0.1) else chance.between(0.0, 4.0)
+            )
+            if chance.happens(0.35):
+                await self.faults.cause()
         while working:
-            await next(iter(sorted(working, key=lambda task: task.get_name())))
-
-    async def heal(self) -> None:
-        """All that can be mended without repair is mended."""
-        self.world.network.heal()
-        self.cluster.control_wire.loss = 0.0
-        for node in self._down():
-            self.cluster.boot(node)
-        await asyncio.sleep(4 * HEARTBEAT_SECONDS)
+            await next(iter(working))
 
     async def settle(self) -> str:
         """Reads all, repairs, reads again with two healthy nodes gone; the digest of what there is."""
@@ -209,11 +186,11 @@ class Story:
         self.cluster.session = self.cluster.new_session()
         digest = hashlib.sha256()
         first = {key: await self.get(key, healed=True) for key in sorted(self.possible)}
-        await asyncio.sleep(900)
+        await asyncio.sleep(400)
         await self.cluster.repair(rounds=3)
-        for node in self.cluster.nodes:
-            if node.name not in self.damaged and len(self._down()) < NODES - 12:
-                await self.cluster.power_cut(node)
+        down = [node for node in self.cluster.nodes if node.name not in self.faults.damaged]
+        for node in down[: NODES - 12]:
+            await self.cluster.power_cut(node)
         for key in sorted(self.possible):
             again = await self.get(key, healed=True)
             assert again == first[key], f"{key} changed without anybody writing"
@@ -224,6 +201,13 @@ class Story:
         ]
         for info in listing.objects:
             digest.update(f"{info.key} {info.version_id} {info.size} {info.created}\n".encode())
+        for node in down[: NODES - 12]:
+            self.cluster.boot(node)
+        await self.cluster.calm_down()
+        await self.cluster.close()
+        missing, left = await self.cluster.inventory(self.faults.damaged)
+        assert not missing, f"{len(missing)} shards are not where the coordinator says: {missing[:5]}"
+        assert not left, f"{len(left)} shards were never freed: {left[:5]}"
         for node in self.cluster.nodes:
             for name in node.machine.disk.names():
                 digest.update(f"{node.name}/{name} {node.machine.disk.size_of(name)}\n".encode())
@@ -235,16 +219,16 @@ async def tell(world: World) -> Outcome:
     cluster = Cluster(world)
     await cluster.start()
     await cluster.session.make_bucket(BUCKET)
-    story = Story(cluster, world)
+    faults = Faults(cluster, world)
+    story = Story(cluster, world, faults)
     await story.tell()
-    await story.heal()
+    await faults.heal()
     digest = await story.settle()
-    await cluster.close()
     return Outcome(
         digest,
         story.stored,
         story.removed,
         story.in_doubt,
         story.failed_reads,
-        dict(sorted(story.faults.items())),
+        dict(sorted(faults.counts.items())),
     )

@@ -126,9 +126,7 @@ class Repair:
             for repair in waiting:
                 await self._try(repair)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(CHUNKS_AT_A_TIME, len(plan.repairs))):
-                group.create_task(work())
+        await asyncio.gather(*(work() for _ in range(min(CHUNKS_AT_A_TIME, len(plan.repairs)))))
         return False
 
     async def _try(self, repair: ChunkRepair) -> None:
