@@ -24,6 +24,8 @@ def on_a_terminal(
     arguments: list[str], folder: Path, environment: dict[str, str], *, columns: int = 80
 ) -> tuple[int, str]:
     """Exit status, and all that appeared on a terminal so wide."""
+    # Parallel test runners set COLUMNS, which would win over the terminal's own width.
+    environment = {name: value for name, value in environment.items() if name not in {"COLUMNS", "LINES"}}
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, columns))
     process = subprocess.Popen(
