@@ -146,7 +146,13 @@ def measure_size(size: int) -> dict[str, Any]:
 
 
 def measure() -> dict[str, Any]:
-    """The figures for every chunk size, with what they were measured on."""
+    """The figures for every chunk size, with what they were measured on; prints their table."""
+    figures = _figures()
+    print(table(figures))
+    return figures
+
+
+def _figures() -> dict[str, Any]:
     return {
         "redundancy": str(REDUNDANCY),
         "kernel": best_erasure().kernel.name,
@@ -177,4 +183,5 @@ def table(figures: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     result = measure()
-    print(json.dumps(result) if "--json" in sys.argv else table(result))
+    if "--json" in sys.argv:
+        print(json.dumps(result))
