@@ -19,6 +19,7 @@ from holdfast.protocol.failures import FailureReply
 from holdfast.tenants.keys import Keys, NewAccessKey
 from holdfast.tenants.master import Master
 from holdfast.tenants.people import People
+from holdfast.world.errors import Trouble
 from holdfast.world.migrations.upgrade import empty_image
 from holdfast.world.simulated.chance import SimulatedChance
 from holdfast.world.simulated.clock import SimulatedClock
@@ -26,10 +27,6 @@ from holdfast.world.sqlite import MemoryDatabase
 
 PATH = "/api/v1/control/bucket-list"
 BODY = msgspec.msgpack.encode(BucketList())
-
-
-async def answer(_tenant: str, _request: Any) -> Buckets:
-    return Buckets(buckets=[])
 
 
 class Door:
@@ -42,14 +39,20 @@ class Door:
         self.people = People(database, self.clock, self.chance)
         self.keys = Keys(database, Master({"m": b"m" * 32}, "m"), self.clock, self.chance)
         self.read = 0
+        self.trouble: Trouble | None = None
         self.key: NewAccessKey
         self.application = build_application(
-            control=ControlDoor(dict.fromkeys(OPERATIONS.values(), answer), self.clock),
+            control=ControlDoor(dict.fromkeys(OPERATIONS.values(), self.answer), self.clock),
             authentication=Authentication(self.keys, self.clock, region="local"),
             fleet=None,  # type: ignore[arg-type]  # not asked here
             readiness=None,  # type: ignore[arg-type]  # not asked here
             chance=self.chance,
         )
+
+    async def answer(self, _tenant: str, _request: Any) -> Buckets:
+        if self.trouble is not None:
+            raise self.trouble
+        return Buckets(buckets=[])
 
     async def open(self) -> Door:
         tenant = await self.people.create("tenant")
@@ -86,6 +89,17 @@ class Door:
         body = b"".join(message.get("body", b"") for message in sent[1:])
         kind = Buckets if sent[0]["status"] == 200 else FailureReply
         return sent[0]["status"], msgspec.msgpack.decode(body, type=kind)
+
+
+async def test_where_the_database_is_stays_between_the_coordinator_and_its_log() -> None:
+    door = await Door().open()
+    door.trouble = Trouble(
+        "database.unreachable", "connection to /srv/secret failed", advice="Look at /srv.", host="db.internal"
+    )
+    status, failure = await door.ask(door.headers(BODY), [BODY])
+    assert (status, failure.code, failure.retry, failure.facts) == (503, "database.unreachable", True, {})
+    assert "srv" not in failure.message + failure.advice
+    assert failure.request_id
 
 
 async def test_a_signed_request_is_answered() -> None:

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy import Column, Connection, ForeignKey, Integer, MetaData, Table, Text, func, insert, select
 from sqlalchemy.exc import IntegrityError
+from tests.world.wire_to_postgresql import CutWire
 
 from holdfast.world.chance import SystemChance
 from holdfast.world.database import Database
@@ -325,6 +326,11 @@ async def test_a_group_that_a_full_disk_undid_is_tried_one_by_one(tmp_path: Path
 # --- PostgreSQL ------------------------------------------------------------------------------------------
 
 
+def sleepy(connection: Connection, seconds: float) -> None:
+    """Keeps a connection busy, so that others have to be opened."""
+    connection.exec_driver_sql(f"SELECT pg_sleep({seconds})")
+
+
 @pytest.fixture
 def own_url(postgresql_scratch: Any) -> str:
     postgresql_scratch.empty()
@@ -343,6 +349,52 @@ async def test_a_lost_connection_is_made_again_unnoticed(own_url: str) -> None:
     await database.transact(add, 1)
     assert await database.read(numbers) == [1]
     await database.close()
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("last_words", [False, True])
+async def test_a_server_that_died_is_unreachable_and_back_as_soon_as_it_is(
+    own_url: str, tmp_path: Path, *, last_words: bool
+) -> None:
+    with CutWire(own_url, tmp_path) as wire:
+        database = open_database(wire.url, connections=6, chance=SimulatedChance(1))
+        await database.transact(make_tables)
+        held = asyncio.gather(*(database.transact(sleepy, 0.05) for _ in range(6)))
+        await held
+        wire.dead = True
+        wire.cut(last_words=last_words)
+        for _ in range(8):
+            for call, *arguments in ((database.read, numbers), (database.transact, add, 1)):
+                with pytest.raises(Trouble) as trouble:
+                    await call(*arguments)
+                assert (trouble.value.code, trouble.value.retry) == ("database.unreachable", True)
+        wire.dead = False
+        assert await database.read(numbers) == []
+        # Restarted while nobody asked: all connections are dead, and no call is told of it.
+        await asyncio.gather(*(database.transact(sleepy, 0.05) for _ in range(6)))
+        wire.cut(last_words=last_words)
+        await database.transact(add, 1)
+        assert await database.read(numbers) == [1]
+        await database.close()
+
+
+@pytest.mark.postgresql
+async def test_a_server_that_dies_amid_a_transaction_undoes_it(own_url: str, tmp_path: Path) -> None:
+    with CutWire(own_url, tmp_path) as wire:
+        database = open_database(wire.url, connections=1, chance=SimulatedChance(1))
+        await database.transact(make_tables)
+        tries = []
+
+        def cut_short(connection: Connection) -> None:
+            tries.append(None)
+            add(connection, len(tries))
+            if len(tries) == 1:
+                wire.cut()
+            numbers(connection)
+
+        await database.transact(cut_short)
+        assert await database.read(numbers) == [2]
+        await database.close()
 
 
 @pytest.mark.postgresql

@@ -32,7 +32,7 @@ CONNECTIONS = 16
 RACES_MAX = 12
 """How often a transaction may lose a race before its caller is told."""
 CONNECTIONS_LOST_MAX = 3
-"""How often it is tried on a new connection: enough for one that was lost while nobody used it."""
+"""How often it is tried on a new connection: enough for a server that was restarted while nobody used it."""
 PAUSE_SECONDS_FIRST = 0.002
 PAUSE_SECONDS_MAX = 0.25
 CONNECT_SECONDS = 5
@@ -56,6 +56,8 @@ _READ_ONLY: Final = "25006"
 _BUSY: Final = frozenset({"53300", "55P03", "57014"})
 _FULL: Final = "53100"
 _GONE: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03"})
+_SAID_BY_NOBODY: Final = (psycopg.OperationalError, psycopg.DatabaseError)
+"""What the driver raises for a connection that ended; a server that lives gives a state with its errors."""
 
 
 class _AgainError(Exception):
@@ -106,7 +108,7 @@ def translated(error: BaseException) -> BaseException:
             retry=False,
             advice="Free some space on the server's disk.",
         )
-    elif state in _GONE or (isinstance(cause, psycopg.OperationalError) and not state):
+    elif state in _GONE or (not state and type(cause) in _SAID_BY_NOBODY):
         again = _AgainError(unreachable(words))
     elif state[:2] in {"08", "28", "3D", "53", "58"}:
         again = unreachable(words, retry=state[:2] in {"08", "53", "58"})
@@ -132,8 +134,20 @@ def unreachable(words: str, *, retry: bool = True) -> Trouble:
     )
 
 
+class _Server:
+    """What the sessions of a database have in common.
+
+    `losses` counts connections that turned out to be lost. Most often all were lost together (the server was
+    restarted), so none that was made before the last loss is trusted: else each would cost somebody a try.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.losses = 0
+
+
 class _Session:
-    """One held connection, made when it is first needed and again when it was lost.
+    """One held connection, made when it is first needed and again when it, or another, was lost.
 
     Reads that wait together share one snapshot, taken after all of them were asked for. Transactions that
     write stay apart: PostgreSQL itself lets those of several connections share a flush.
@@ -141,8 +155,9 @@ class _Session:
 
     group_max = GROUP_READS_MAX
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, server: _Server) -> None:
+        self._server = server
+        self._losses_seen = 0
         self._held: HeldConnection | None = None
         self._raw: psycopg.Connection[Any]
 
@@ -171,7 +186,10 @@ class _Session:
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the callers, who await it
             done = max(done, 1)
             jobs[done - 1].error = translated(error)
-        if self._held is not None and (self._raw.closed or not self._held.sound):
+        lost = _is_lost(jobs[done - 1].error)
+        if lost:
+            self._server.losses += 1
+        if self._held is not None and (lost or self._raw.closed or not self._held.sound):
             self._drop()
         return done
 
@@ -203,8 +221,11 @@ class _Session:
             raise error_from_result(result)
 
     def _connected(self) -> HeldConnection:
+        if self._losses_seen != self._server.losses:
+            self._drop()
         if self._held is None:
-            held = HeldConnection(self._engine)
+            self._losses_seen = self._server.losses
+            held = HeldConnection(self._server.engine)
             raw = held.connection.connection.driver_connection
             assert isinstance(raw, psycopg.Connection), "the engine is psycopg's"
             self._held, self._raw = held, raw
@@ -217,6 +238,12 @@ class _Session:
 
     def close(self) -> None:
         self._drop()
+
+
+def _is_lost(error: BaseException | None) -> bool:
+    """Whether the connection, or the server, is gone."""
+    trouble = error.trouble if isinstance(error, _AgainError) else error
+    return isinstance(trouble, Trouble) and trouble.code == "database.unreachable"
 
 
 def _explained(job: Job) -> BaseException:
@@ -237,8 +264,8 @@ class PostgresqlDatabase:
 
     def __init__(self, url: URL, *, chance: Chance, connections: int = CONNECTIONS) -> None:
         self._chance = chance
-        engine = make_engine(url)
-        self._crew = Crew("postgresql", [_Session(engine) for _ in range(connections)])
+        server = _Server(make_engine(url))
+        self._crew = Crew("postgresql", [_Session(server) for _ in range(connections)])
 
     async def transact(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs

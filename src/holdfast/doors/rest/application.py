@@ -16,7 +16,7 @@ from holdfast.doors.rest.control import ControlDoor, operation_named
 from holdfast.doors.rest.failures import failure_reply
 from holdfast.protocol.fleet import Coordinator, Signed
 from holdfast.world.chance import Chance
-from holdfast.world.errors import Failure, Refusal, Trouble
+from holdfast.world.errors import CODES, Failure, Refusal, Trouble
 
 log = structlog.get_logger()
 
@@ -26,6 +26,7 @@ STRANGER_BYTES_MAX = 64 << 10
 FLEET_BYTES_MAX = 256 << 10
 MSGPACK = "application/vnd.holdfast.v1+msgpack"
 JSON = "application/json"
+OF_THE_HOUSE = ("database.", "disk.")
 REPORT_ADVICE = "Please report it, with the request id and the coordinator's log."
 
 
@@ -109,7 +110,16 @@ class RequestIds:
 
 def _add_failures(app: FastAPI) -> None:
     async def say_failure(request: Request, error: Exception) -> Response:
-        if isinstance(error, Failure):
+        if isinstance(error, Trouble) and error.code.startswith(OF_THE_HOUSE):
+            # Where the database and its files are is for the operator's eyes.
+            log.warning("request failed", path=request.url.path, failure=error)
+            failure: Failure = Trouble(
+                error.code,
+                f"The coordinator could not do it: {CODES[error.code]}.",
+                retry=error.retry,
+                advice="Try again; if that does not help, its operator finds more in the log.",
+            )
+        elif isinstance(error, Failure):
             failure = error
         else:
             log.error("request failed by our own fault", path=request.url.path, exc_info=error)
