@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from holdfast.protocol import frames
-from holdfast.protocol.frames import FRAME_BYTES_MAX, HEADER_BYTES, Kind
+from holdfast.protocol.frames import HEADER_BYTES, PIECE_BYTES_MAX, Kind
 from holdfast.protocol.session import Session
 from holdfast.protocol.signing import SigningKey
 from holdfast.protocol.states import (
@@ -234,7 +234,7 @@ def test_a_small_reply_is_not_stuck_behind_a_big_body():
     pair.node.reply(small, b"r", [b"quick"])
     sizes = [len(part) for part in pair.node.pull(1 << 30)]
     assert sizes.index(5) < 6
-    assert max(sizes) <= FRAME_BYTES_MAX
+    assert max(sizes) <= PIECE_BYTES_MAX
 
 
 def test_eager_bytes_end_at_the_allowance_until_the_body_is_admitted():

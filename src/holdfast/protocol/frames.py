@@ -21,8 +21,10 @@ from holdfast.world.errors import Refusal
 
 SESSION_VERSION: Final = 1
 HEADER_BYTES: Final = 16
-FRAME_BYTES_MAX: Final = 256 << 10
-"""The longest payload of any frame: how long a small request can wait behind a big body's piece."""
+MESSAGE_BYTES_MAX: Final = 256 << 10
+"""The longest message of a REPLY."""
+PIECE_BYTES_MAX: Final = 1 << 20
+"""The longest BODY: how long a small message can wait behind a piece of a big body. Each costs two reads."""
 REQUEST_BYTES_MAX: Final = 64 << 10
 """The longest REQUEST: what a node must remember for each stream before it has admitted anything."""
 NONCE_BYTES: Final = 32
@@ -61,8 +63,8 @@ PAYLOAD_BYTES: Final[dict[Kind, tuple[int, int]]] = {
     Kind.HELLO: (1, HELLO_BYTES_MAX),
     Kind.PROOF: (SIGNATURE_BYTES, SIGNATURE_BYTES),
     Kind.REQUEST: (5, REQUEST_BYTES_MAX),
-    Kind.REPLY: (1, FRAME_BYTES_MAX),
-    Kind.BODY: (1, FRAME_BYTES_MAX),
+    Kind.REPLY: (1, MESSAGE_BYTES_MAX),
+    Kind.BODY: (1, PIECE_BYTES_MAX),
     Kind.WINDOW: (0, 0),
     Kind.CANCEL: (0, 0),
     Kind.PING: (0, 0),

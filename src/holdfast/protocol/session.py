@@ -25,8 +25,9 @@ import msgspec
 
 from holdfast.protocol import frames
 from holdfast.protocol.frames import (
-    FRAME_BYTES_MAX,
     HEADER_BYTES,
+    MESSAGE_BYTES_MAX,
+    PIECE_BYTES_MAX,
     REQUEST_BYTES_MAX,
     Kind,
     broken,
@@ -216,7 +217,7 @@ class Session:
         assert stream.phase is not Phase.REPLYING, "one reply to a request"
         total = sum(map(len, body))
         assert total <= stream.room, "the requester said how much it has room for"
-        assert 0 < len(message) <= FRAME_BYTES_MAX, "a message fits a frame"
+        assert 0 < len(message) <= MESSAGE_BYTES_MAX, "a message fits a frame"
         self._deferred.pop(number, None)
         self._drop_body(stream)
         self._control += (pack_header(Kind.REPLY, len(message), number, total), message)
@@ -257,7 +258,7 @@ class Session:
         size = 0
         while size < limit and self._ready:
             sending = self._ready.popleft()
-            piece = min(sending.left, FRAME_BYTES_MAX)
+            piece = min(sending.left, PIECE_BYTES_MAX)
             if not sending.admitted:
                 piece = min(piece, self._eager_left)
                 if not piece:
