@@ -94,10 +94,9 @@ async def open_vault(folder: Path, offload: ThreadOffload) -> Vault:
     )
 
 
-async def puts(vault: Vault, size: int, putters: int) -> tuple[Figures, list[bytes]]:
+async def puts(vault: Vault, size: int, putters: int, records: int) -> tuple[Figures, list[bytes]]:
     """So many at a time, each waiting until its own record is durable."""
     body = memoryview(os.urandom(size))
-    records = records_for(size, putters)
     ids = [os.urandom(18) for _ in range(records)]
     left = iter(ids)
 
@@ -129,7 +128,9 @@ async def one_round(folder: Path, size: int, putters: int) -> dict[str, Figures]
     bare = bare_disk(folder / "bare", size, putters)
     offload = ThreadOffload(4, "vault")
     vault = await open_vault(folder / "vault", offload)
-    put, ids = await puts(vault, size, putters)
+    # A vault's first volume is made once, not for each few thousand records as here.
+    await puts(vault, size, putters, putters)
+    put, ids = await puts(vault, size, putters, records_for(size, putters))
     got = await gets(vault, ids, size, putters)
     await vault.close()
     offload.close()
