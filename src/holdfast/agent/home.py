@@ -51,6 +51,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     vault: str = "vault"
     """Folder of the shards; relative to the home unless absolute."""
 
+    def __repr__(self) -> str:
+        return f"Settings(endpoint={self.endpoint!r}, node_name={self.node_name!r})"
+
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """What a node must know again after a crash."""

@@ -30,6 +30,9 @@ class MasterFile(msgspec.Struct, frozen=True, kw_only=True):
     current: str
     keys: dict[str, str]
 
+    def __repr__(self) -> str:
+        return f"MasterFile(current={self.current!r}, ids={sorted(self.keys)})"
+
 
 def load_master(home: Path, chance: Chance) -> Master:
     """The master keys of this home, made if there are none; raises Refusal("format.invalid")."""

@@ -72,6 +72,10 @@ class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     )
     log: Annotated[str, Meta(description="`console` for people, `json` for programs.")] = "console"
 
+    def __repr__(self) -> str:
+        # The database's URL may hold a password.
+        return f"CoordinatorSettings(listen={self.listen!r}, relay_listen={self.relay_listen!r})"
+
 
 def load_settings(home: Path, environment: Mapping[str, str] = os.environ) -> CoordinatorSettings:
     """The settings in force for `home`; raises Refusal("config.invalid") naming the setting that is wrong."""

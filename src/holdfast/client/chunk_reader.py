@@ -8,7 +8,7 @@ the same window of any k shards stands in for them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from holdfast.chunks import layout, tree
 from holdfast.chunks.layout import Slice
@@ -43,7 +43,7 @@ class ChunkReader:
 
     gear: Gear
     redundancy: Redundancy
-    data_key: bytes
+    data_key: bytes = field(repr=False)
     sources: ChunkSources
     slot: memoryview
     plain: memoryview

@@ -447,6 +447,9 @@ class Invitation(Struct, frozen=True, kw_only=True):
     token: str
     expires: int
 
+    def __repr__(self) -> str:
+        return f"Invitation(expires={self.expires})"
+
 
 class NodeInvite(Operation, frozen=True, kw_only=True):
     """Asks for an invitation of a node."""

@@ -53,6 +53,9 @@ class Register(Struct, frozen=True, kw_only=True):
     token: str
     facts: NodeFacts
 
+    def __repr__(self) -> str:
+        return f"Register(facts={self.facts!r})"
+
 
 class Deletion(Struct, frozen=True, kw_only=True):
     """One entry of a node's journal of deletions; sequences grow by one."""
