@@ -151,6 +151,23 @@ async def test_a_request_that_does_not_name_its_bodys_hash_may_have_a_small_one(
     assert (failure.code, door.read) == ("request.too_large", 2)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xc1",
+        b"\x81\xa5after\xa3\xed\xa0\x80",
+        b"\x81\xa1z" + b"\x91" * 200_000 + b"\xc0",
+        b"\x81\xa5limit\xa1x",
+    ],
+    ids=["empty", "no MessagePack", "half a character", "nested without end", "another type"],
+)
+async def test_a_body_that_cannot_be_read_is_refused(body: bytes) -> None:
+    door = await Door().open()
+    status, failure = await door.ask(door.headers(body), [body])
+    assert (status, failure.code) == (400, "request.invalid")
+
+
 async def test_no_body_is_larger_than_the_limit() -> None:
     door = await Door().open()
     piece = bytes(1 << 20)

@@ -219,7 +219,9 @@ def test_a_request_that_is_no_message_is_refused_and_the_connection_goes_on(play
     async def story(way):
         await way.open(finished)
         client, session = await proven(way)
-        for message in (b"nonsense", b"\x81\xa1t\xa4pong"):
+        half_a_character = b"\x82\xa1t\xa3get\xa5grant\xa3\xed\xa0\x80"
+        endless = b"\x82\xa1t\xa4ping\xa1z" + b"\x91" * 3000 + b"\xc0"
+        for message in (b"nonsense", b"\x81\xa1t\xa4pong", half_a_character, endless):
             session.request(message)
             client.transport.writelines(session.pull(1 << 20))
             await asyncio.sleep(1)

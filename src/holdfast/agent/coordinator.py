@@ -15,6 +15,7 @@ from holdfast.protocol.failures import FailureReply, failure_of
 from holdfast.protocol.fleet import Signed, SignedWelcome
 from holdfast.world.clock import MICROSECONDS, Clock
 from holdfast.world.errors import Failure, Refusal, Trouble
+from holdfast.world.untrusted import UNREADABLE
 
 CALL_SECONDS = 20.0
 REPLY_BYTES_MAX = 8 << 20
@@ -90,7 +91,7 @@ class HttpCoordinator:
             raise failure_in(body, response.status, self._endpoint)
         try:
             return msgspec.msgpack.decode(body, type=SignedWelcome)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise self._no_coordinator(f"it answered with something else ({error})") from error
 
     def _unreachable(self, error: BaseException) -> Trouble:
@@ -124,7 +125,7 @@ def failure_in(body: bytes, status: int, endpoint: str) -> Failure:
     """
     try:
         reply = msgspec.msgpack.decode(body, type=FailureReply)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return Trouble(
             "endpoint.unreachable",
             f"{endpoint} answered with HTTP status {status} and no reason.",

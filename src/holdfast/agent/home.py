@@ -20,6 +20,7 @@ from holdfast.protocol.signing import SEED_BYTES, SigningKey
 from holdfast.world.chance import Chance
 from holdfast.world.disk import Disk
 from holdfast.world.errors import Refusal
+from holdfast.world.untrusted import UNREADABLE
 
 LISTEN_DEFAULT: Final = "tls://0.0.0.0:7420"
 
@@ -192,7 +193,7 @@ class Home:
                     advice="Upgrade Holdfast.",
                 )
             return msgspec.json.decode(content, type=kind)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise Refusal(
                 "format.invalid",
                 f"{name} cannot be read: {error}.",

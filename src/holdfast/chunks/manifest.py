@@ -18,6 +18,7 @@ from holdfast.chunks import checksum, layout, tree
 from holdfast.chunks.metadata import ChunkRecord, Closing, Envelope
 from holdfast.chunks.redundancy import Redundancy
 from holdfast.world.errors import Refusal
+from holdfast.world.untrusted import UNREADABLE
 
 MANIFEST_VERSION = 1
 _MAGIC = b"HFMF"
@@ -107,7 +108,7 @@ def decode(data: bytes) -> Manifest:
         raise _invalid("it is cut short or damaged")
     try:
         manifest = _DECODER.decode(body)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except UNREADABLE as error:
         raise _invalid(str(error)) from error
     _check(manifest)
     return manifest

@@ -20,6 +20,7 @@ from holdfast.protocol.control import Operation
 from holdfast.protocol.failures import FailureReply, failure_of
 from holdfast.world.clock import Clock
 from holdfast.world.errors import Failure, Refusal, Trouble
+from holdfast.world.untrusted import UNREADABLE
 
 MEDIA_TYPE = "application/vnd.holdfast.v1+msgpack"
 SERVICE = "holdfast"
@@ -66,7 +67,7 @@ class HttpControl:
             raise failure_in(content, status, media_type)
         try:
             return msgspec.msgpack.decode(content, type=request.Reply)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise Refusal(
                 "format.invalid",
                 f"The answer to {request.name} does not follow the protocol: {error}.",
@@ -114,7 +115,7 @@ def failure_in(content: bytes, status: int, media_type: str) -> Failure:
     kind = msgspec.json if "json" in media_type else msgspec.msgpack
     try:
         return failure_of(kind.decode(content, type=FailureReply))
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return Trouble(
             "endpoint.unreachable",
             f"The endpoint answered HTTP {status}, and not as Holdfast does.",

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast.world.untrusted import UNREADABLE
+
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """`upload_id` of an upload or `version_id` of a download; the rest is for people who look."""
@@ -39,7 +41,7 @@ class JournalEntry:
         content = os.pread(self._fd, 1 << 16, 0)
         try:
             entry = msgspec.json.decode(content, type=Entry)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return None
         return entry if entry.version == 1 else None
 

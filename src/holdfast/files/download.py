@@ -11,6 +11,7 @@ from holdfast.files import names, placed, store_chunks, versions
 from holdfast.files.buckets import check_limit
 from holdfast.files.faults import suspects_of
 from holdfast.files.places import Holder, Places, ShardWish
+from holdfast.files.recording import CHUNKS_OF_VERSION_MAX
 from holdfast.files.store import Version
 from holdfast.files.store_chunks import Chunk
 from holdfast.files.upload import check_count, check_session_key
@@ -117,7 +118,10 @@ class Downloads:
         """
         check_count(request.count, PLAN_CHUNKS_MAX)
         check_session_key(request.session_key)
-        first, count = check_limit(request.first, 1 << 31), check_limit(request.count, PLAN_CHUNKS_MAX)
+        first, count = (
+            check_limit(request.first, CHUNKS_OF_VERSION_MAX),
+            check_limit(request.count, PLAN_CHUNKS_MAX),
+        )
         found, suspects = await self._database.read(
             range_of, tenant, request.bucket, request.version_id, first, count
         )
@@ -128,7 +132,7 @@ class Downloads:
     async def chunk_ids(self, tenant: str, request: ReadChunkIds) -> ChunkIds:
         """Chunk ids in order; `after` is the `first` of the next page."""
         limit = check_limit(request.limit, IDS_MAX)
-        first = check_limit(request.first, 1 << 31)
+        first = check_limit(request.first, CHUNKS_OF_VERSION_MAX)
         version, ids = await self._database.read(
             ids_of, tenant, request.bucket, request.version_id, first, limit
         )

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from holdfast.chunks.redundancy import SHARDS_MAX
 from holdfast.files import placed, store_chunks, versions
 from holdfast.files.places import Places
-from holdfast.files.recording import Journal
+from holdfast.files.recording import CHUNKS_OF_VERSION_MAX, Journal
 from holdfast.files.store_chunks import Chunk, Fault
 from holdfast.protocol.control import Done, ShardReport
 from holdfast.protocol.messages import shard_id
@@ -135,8 +136,10 @@ class Faults:
 
         Raises Refusal("bucket.unknown" | "object.unknown" | "request.invalid").
         """
-        if request.fault not in KINDS or request.index < 0:
+        if request.fault not in KINDS or not 0 <= request.index < SHARDS_MAX:
             raise Refusal("request.invalid", f"A shard's fault is one of {', '.join(sorted(KINDS))}.")
+        if not 0 <= request.number < CHUNKS_OF_VERSION_MAX:
+            raise Refusal("request.invalid", f"No object has a chunk {request.number}.")
         alias = self._places.alias_of(request.node_id)
         await self._database.transact(report, tenant, request, alias, self._clock.now())
         return Done()

@@ -12,6 +12,7 @@ from holdfast.files.buckets import check_limit, owned_bucket
 from holdfast.files.faults import lost_of, suspects_of
 from holdfast.files.listing import Page
 from holdfast.files.places import Places
+from holdfast.files.recording import CHUNKS_OF_VERSION_MAX
 from holdfast.files.store import Version
 from holdfast.files.store_chunks import Chunk
 from holdfast.files.versions import version_info
@@ -107,7 +108,7 @@ class ObjectOperations:
         """
         key = names.encode_key(request.key)
         limit = check_limit(request.chunks_limit, STAT_CHUNKS_MAX)
-        first = check_limit(request.chunks_from, 1 << 31)
+        first = check_limit(request.chunks_from, CHUNKS_OF_VERSION_MAX)
         looked = await self._database.read(
             look, tenant, request.bucket, key, request.version_id, first, limit + 1
         )

@@ -63,6 +63,8 @@ TOUCH_AFTER = 60 * MICROSECONDS
 """Planning counts as a sign of life, but is not written down more often than this."""
 SUMS_INLINE_MAX = 500
 """More chunks than this are added up off the event loop."""
+USED_MAX = 4096
+"""Nodes that may be named in one request as tried in vain."""
 COMMIT_TRIES_MAX = 50
 COMMIT_PAUSE_SECONDS = 0.005
 
@@ -281,6 +283,10 @@ class Uploads:
         check_session_key(request.session_key)
         upload = await self._live(tenant, request.upload_id)
         check_wish(upload, request.chunk_id, request.shard_length)
+        if len(request.indexes) > upload.n or len(request.used) > USED_MAX:
+            raise Refusal(
+                "request.too_large", f"At most {upload.n} shards and {USED_MAX} nodes are named at once."
+            )
         indexes = sorted(set(request.indexes))
         if indexes and not 0 <= indexes[0] <= indexes[-1] < upload.n:
             raise Refusal("request.invalid", f"The chunk's shards are numbered 0 to {upload.n - 1}.")

@@ -27,6 +27,7 @@ from holdfast.world.chance import Chance
 from holdfast.world.clock import Clock
 from holdfast.world.errors import CODES, Failure, Refusal, Trouble
 from holdfast.world.network import Address, Network, parse_address
+from holdfast.world.untrusted import UNREADABLE
 
 GREETING_SECONDS: Final = 10.0
 SIGN_OF_LIFE_SECONDS: Final = 15.0
@@ -325,7 +326,7 @@ def _believe(message: Buffer) -> NodeReply:
     """The reply in `message`; raises what it reports."""
     try:
         reply = _REPLY.decode(message)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except UNREADABLE as error:
         raise Trouble("internal", f"The node's reply cannot be read: {error}.", retry=False) from error
     if not isinstance(reply, Failed):
         return reply

@@ -26,6 +26,7 @@ from holdfast.world.chance import Chance
 from holdfast.world.clock import Clock
 from holdfast.world.errors import Failure, Refusal, Trouble
 from holdfast.world.network import Address, Listener, Network
+from holdfast.world.untrusted import UNREADABLE
 
 log = structlog.get_logger()
 
@@ -357,7 +358,7 @@ class _NodeWire(Wire):
         """The handler's answer, or what became of it, as one that can be sent."""
         try:
             request = _REQUEST.decode(requested.message)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except UNREADABLE as error:
             return _failed(Refusal("request.invalid", f"The request cannot be read: {error}."))
         try:
             outgoing = await self._listener.handler(

@@ -11,6 +11,7 @@ import msgspec
 
 from holdfast.protocol.nouns import Struct
 from holdfast.world.errors import Refusal
+from holdfast.world.untrusted import UNREADABLE
 
 FLEET_VERSION = 1
 HEARTBEAT_SECONDS = 30
@@ -113,5 +114,5 @@ def decode_as(payload: bytes, kind: Any) -> Any:
     """The struct in `payload`; raises Refusal("request.invalid")."""
     try:
         return msgspec.msgpack.decode(payload, type=kind)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except UNREADABLE as error:
         raise Refusal("request.invalid", f"The request does not follow the protocol: {error}.") from error

@@ -18,6 +18,7 @@ import msgspec
 
 from holdfast.protocol.signing import PUBLIC_BYTES, SIGNATURE_BYTES, SigningKey, verify
 from holdfast.world.errors import Refusal
+from holdfast.world.untrusted import UNREADABLE
 
 SESSION_VERSION: Final = 1
 HEADER_BYTES: Final = 16
@@ -160,7 +161,7 @@ def decode(payload: bytes | bytearray | memoryview, kind: type[T]) -> T:
     """The MessagePack struct in `payload`; raises Refusal("request.invalid")."""
     try:
         return msgspec.msgpack.decode(payload, type=kind)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except UNREADABLE as error:
         raise broken(f"A frame's content is wrong: {error}.") from error
 
 

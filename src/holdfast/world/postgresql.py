@@ -22,7 +22,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 
 from holdfast.world.chance import Chance
 from holdfast.world.crew import Crew, Job
-from holdfast.world.errors import Trouble
+from holdfast.world.errors import Refusal, Trouble
 from holdfast.world.held import HeldConnection
 
 T = TypeVar("T")
@@ -92,6 +92,11 @@ def translated(error: BaseException) -> BaseException:
     cause = getattr(error, "orig", error)
     if not isinstance(cause, psycopg.Error):
         return error
+    if isinstance(cause, psycopg.DataError) and "NUL" in str(cause):
+        # SQLite stores it. No name of ours may have it, so whoever asks for one that does finds nothing.
+        refusal = Refusal("request.invalid", "A text in the request holds the NUL character.")
+        refusal.__cause__ = error
+        return refusal
     state = cause.sqlstate or ""
     words = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
     again: BaseException

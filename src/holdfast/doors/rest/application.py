@@ -17,6 +17,7 @@ from holdfast.doors.rest.failures import failure_reply
 from holdfast.protocol.fleet import Coordinator, Signed
 from holdfast.world.chance import Chance
 from holdfast.world.errors import CODES, Failure, Refusal, Trouble
+from holdfast.world.untrusted import UNREADABLE
 
 log = structlog.get_logger()
 
@@ -140,7 +141,7 @@ def _decode(body: bytes, kind: Any, wire: str) -> Any:
     decode = msgspec.json.decode if wire == JSON else msgspec.msgpack.decode
     try:
         return decode(body, type=kind)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except UNREADABLE as error:
         raise Refusal("request.invalid", f"The request does not follow the protocol: {error}.") from error
 
 
