@@ -96,7 +96,9 @@ async def _readiness(rooms: Rooms) -> Readiness:
     try:
         await rooms.check_database()
     except Failure as failure:
-        parts["database"] = failure.message
+        # Anybody may ask: why exactly is for the log.
+        log.warning("not ready", failure=failure)
+        parts["database"] = failure.code
         ready = False
     return Readiness(ready, parts)
 
