@@ -125,11 +125,14 @@ def test_ctrl_c_ends_a_transfer_at_once_and_says_so(environment: dict[str, str],
     process.stdin.flush()
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 130
-    assert process.stderr is not None
-    assert process.stderr.read().decode().split() == ["Stopped."]
-    process.stdin.close()
-    process.stderr.close()
+    try:
+        assert process.wait(60) == 130
+        assert process.stderr is not None
+        assert process.stderr.read().decode().split() == ["Stopped."]
+    finally:
+        process.kill()
+        process.stdin.close()
+        process.stderr.close()
 
 
 def test_a_terminal_shows_colours_unless_they_are_not_wanted(
