@@ -30,7 +30,7 @@ class Faults:
             self.power_cut, self.power_cut, self.power_back, self.slow_node, self.cut_off, self.hang_up,
             self.heal_network, self.spoil, self.coordinator_dies, self.coordinator_dies, self.lossy_wire,
             self.full_disk, self.failing_disk, self.full_home, self.database_away, self.database_moody,
-            self.skewed_clock, self.lost_heartbeats, self.disks_mended,
+            self.skewed_clock, self.client_clock, self.lost_heartbeats, self.disks_mended,
         ]  # fmt: skip
 
     async def cause(self) -> None:
@@ -76,6 +76,10 @@ class Faults:
 
     async def skewed_clock(self) -> None:
         self._skew(self._any_up(), self._chance.between(-SKEW_SECONDS, SKEW_SECONDS))
+
+    async def client_clock(self) -> None:
+        # Whoever signs requests by it is refused; here it is to show that nothing else goes by it.
+        self._cluster.client.clock.jump(self._chance.between(-1200, 1200))
 
     def _skew(self, node: Node, ahead: float) -> None:
         node.machine.clock.jump(ahead - node.ahead)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from tests.simulation.cluster import NODES, Cluster
 from tests.simulation.faults import Faults
 
+from holdfast.files.store import usage_of
 from holdfast.world.errors import Failure, Refusal, Trouble
 from holdfast.world.simulated.world import World
 
@@ -81,6 +82,20 @@ class Story:
         self.possible[key] = self.possible.get(key, {None}) | {content}
         if await self._try_put(key, content):
             self.possible[key] = {content}
+
+    async def put_and_leave(self, key: str) -> None:
+        """A writer who is gone, at any moment, before all is said."""
+        content = self._content()
+        self.possible[key] = self.possible.get(key, {None}) | {content}
+        writing = asyncio.create_task(self._try_put(key, content))
+        done, _ = await asyncio.wait([writing], timeout=self.world.chance.between(0, 0.4))
+        if done and writing.result():
+            self.possible[key] = {content}
+            return
+        writing.cancel()
+        await asyncio.wait([writing])
+        # What the coordinator has begun for it comes to its end before anybody else writes the key.
+        await asyncio.sleep(20)
 
     async def contend(self, key: str) -> None:
         """Several writers of one key at once: whoever was acknowledged, one of them all is found."""
@@ -155,6 +170,8 @@ class Story:
         try:
             if kind < 9:
                 await self.put(key)
+            elif kind < 10:
+                await self.put_and_leave(key)
             elif kind < 11:
                 await self.contend(key)
             elif kind < 13:
@@ -199,6 +216,9 @@ class Story:
         assert [info.key for info in listing.objects] == [
             key for key in sorted(first) if first[key] is not None
         ]
+        kept = await self.cluster.database.read(usage_of, self.cluster.tenant_id)
+        sizes = [info.size for info in listing.objects]
+        assert kept == (sum(sizes), len(sizes)), "what is charged is what is kept"
         for info in listing.objects:
             digest.update(f"{info.key} {info.version_id} {info.size} {info.created}\n".encode())
         for node in down[: NODES - 12]:
