@@ -64,6 +64,28 @@ def test_reading_past_the_end_gives_what_there_is(disk: Disk) -> None:
     file.close()
 
 
+def test_what_is_at_hand_is_the_beginning_of_what_a_read_would_give(disk: Disk) -> None:
+    content = bytes(range(256)) * 100
+    file = disk.open("volume", create=True)
+    file.append([content])
+    for offset in range(0, len(content) + 200, 97):
+        whole, into = content[offset : offset + 5000], bytearray(5000)
+        count = file.read_at_hand(offset, memoryview(into))
+        assert 0 <= count <= len(whole)
+        assert bytes(into[:count]) == whole[:count]
+    file.close()
+    assert disk.read("volume") == content
+
+
+def test_a_file_that_cannot_be_read_is_not_at_hand() -> None:
+    disk = SimulatedDisk(SimulatedChance(1))
+    file = disk.open("volume", create=True)
+    file.append([b"0123456789"])
+    disk.failing_reads = 1.0
+    assert file.read_at_hand(0, memoryview(bytearray(8))) == 0
+    file.close()
+
+
 def test_truncating_cuts_and_appending_goes_on_from_there(disk: Disk) -> None:
     file = disk.open("volume", create=True)
     file.append([b"0123456789"])

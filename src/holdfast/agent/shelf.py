@@ -57,6 +57,26 @@ class Shelf:
             self._close_surplus()
             return opened.file
 
+    def hold_at_once(self, number: int) -> DiskFile | None:
+        """As `hold`, but for an event loop: None where the file would have to be opened first.
+
+        Raises GoneError.
+        """
+        # A thread may hold the lock while it opens a file.
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            if number not in self._keys:
+                raise GoneError
+            opened = self._opened.get(number)
+            if opened is None:
+                return None
+            self._opened.move_to_end(number)
+            opened.holders += 1
+            return opened.file
+        finally:
+            self._lock.release()
+
     def release(self, number: int, file: DiskFile) -> None:
         """The holder is done with the file."""
         with self._lock:

@@ -18,7 +18,7 @@ from holdfast.agent.catalogue import DELETE_BYTES, Catalogue, victim
 from holdfast.agent.commit import GroupCommit
 from holdfast.agent.compaction import Compaction
 from holdfast.agent.index import Place
-from holdfast.agent.reading import Held, Scrubbed, Stat, check_content, fetch, look
+from holdfast.agent.reading import Held, Scrubbed, Stat, check_content, fetch, fetch_at_hand, look
 from holdfast.agent.record import ID_BYTES, RECORD_EXTRA_BYTES, ROOT_BYTES, Kind
 from holdfast.agent.recovery import Recovered, Recovery, recover
 from holdfast.agent.shelf import GoneError, Shelf
@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 RESERVE_BYTES: Final = 1_000_000_000
 VOLUME_BYTES_MIN: Final = 64 << 10
+AT_HAND_BYTES: Final = 2 << 20
+"""Up to here what is cached is read in the event loop: handing a read to a thread costs more than a copy."""
 VOLUMES_WANTED: Final = 128
 """An allocation is filled by this many volumes at least, so that compaction needs little room."""
 
@@ -273,8 +275,12 @@ class Vault:
                 raise self._unknown(shard_id)
             start, stop = _range(offset, length, place.body_length)
             try:
-                reading = self._offload.run(fetch, self._shelf, shard_id, place, start, stop, into)
-                held = await (reading if into is None else _to_its_end(reading))
+                held = None
+                if into is not None and stop - start <= AT_HAND_BYTES:
+                    held = fetch_at_hand(self._shelf, shard_id, place, start, stop, into)
+                if held is None:
+                    reading = self._offload.run(fetch, self._shelf, shard_id, place, start, stop, into)
+                    held = await (reading if into is None else _to_its_end(reading))
             except GoneError:
                 continue
             if held is not None:

@@ -35,6 +35,13 @@ class DiskFile(Protocol):
         """Fills `into` from `offset`; returns how many bytes there were (fewer only at the end)."""
         ...
 
+    def read_at_hand(self, offset: int, into: memoryview) -> int:
+        """As `read_into`, but stops where the device would have to be waited for: perhaps at once.
+
+        The one call of a file that an event loop may make. It raises nothing: what fails is not at hand.
+        """
+        ...
+
     def sync(self) -> None:
         """Returns when everything appended survives a power cut (fdatasync)."""
         ...

@@ -15,6 +15,9 @@ from holdfast.world.errors import Trouble
 PARTS_MAX: Final = 1024
 """How many buffers Linux takes in one call (IOV_MAX)."""
 
+_NO_WAITING: Final[int | None] = getattr(os, "RWF_NOWAIT", None)
+"""Linux can read what is cached, and only that; elsewhere nothing counts as being at hand."""
+
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -85,6 +88,15 @@ class SystemDiskFile:
                     break
                 done += count
         return done
+
+    def read_at_hand(self, offset: int, into: memoryview) -> int:
+        if _NO_WAITING is None:
+            return 0
+        try:
+            return os.preadv(self._descriptor, [into], offset, _NO_WAITING)
+        except OSError:
+            # Most often EAGAIN; whatever else it is, a read that may wait meets it again and says so.
+            return 0
 
     def sync(self) -> None:
         with _reported("make durable", self._path):

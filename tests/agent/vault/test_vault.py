@@ -6,7 +6,7 @@ import pytest
 from tests.agent.vault.conftest import body, code_of, fetched, root, shard, store
 from tests.agent.vault.sabotaged_disk import SabotagedDisk
 
-from holdfast.agent.vault import StoredAt, Vault
+from holdfast.agent.vault import AT_HAND_BYTES, StoredAt, Vault
 from holdfast.world.clock import SystemClock
 from holdfast.world.errors import Refusal
 from holdfast.world.simulated.chance import SimulatedChance
@@ -282,15 +282,17 @@ async def test_a_cancelled_caller_stays_while_its_buffer_is_in_use(tmp_path, kin
     offload = GatedOffload()
     vault = await Vault.open(
         SystemDisk(tmp_path),
-        allocated=10_000_000,
+        allocated=100_000_000,
         reserve=0,
         offload=offload,
         clock=SystemClock(),
         chance=SimulatedChance(1),
     )
-    await store(vault, 1)
+    # So long a shard is read by a thread even where it is cached.
+    length = AT_HAND_BYTES + 1
+    await store(vault, 1, length)
     offload.gate.clear()
-    into = bytearray(1000)
+    into = bytearray(length)
     task = asyncio.create_task(
         vault.get(shard(1), into=memoryview(into)) if kind == "get" else store(vault, 2)
     )
@@ -305,7 +307,7 @@ async def test_a_cancelled_caller_stays_while_its_buffer_is_in_use(tmp_path, kin
     with pytest.raises(asyncio.CancelledError):
         await task
     if kind == "get":
-        assert into == body(1, 1000)
+        assert into == body(1, length)
     else:
         assert await fetched(vault, 2) == body(2, 1000)
     await vault.close()

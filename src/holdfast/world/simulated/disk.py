@@ -125,6 +125,10 @@ class SimulatedDisk:
         self.try_reading(name)
         return bytes(content.bytes)
 
+    def cached(self, length: int) -> int:
+        """How much of a read of this length the system happens to have in memory: all, nothing, a part."""
+        return length if self._chance.happens(0.5) else self._chance.below(length + 1)
+
     def replace(self, name: str, content: bytes) -> None:
         check_name(name)
         # The old content is there until the new one is durable, so both need room.
@@ -224,6 +228,14 @@ class SimulatedDiskFile:
         with memoryview(self._content.bytes) as whole, whole[offset : offset + len(into)] as found:
             into[: len(found)] = found
             return len(found)
+
+    def read_at_hand(self, offset: int, into: memoryview) -> int:
+        # The end of what is cached may lie anywhere.
+        found = into[: self._disk.cached(len(into))]
+        try:
+            return self.read_into(offset, found) if found else 0
+        except Trouble:
+            return 0
 
     def sync(self) -> None:
         self._check()
