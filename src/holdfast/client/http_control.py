@@ -27,6 +27,8 @@ SERVICE = "holdfast"
 CONNECT_SECONDS = 5.0
 REPLY_SECONDS = 60.0
 CONNECTIONS_MAX = 16
+REPLY_BYTES_MAX = 64 << 20
+"""The largest answer there is, ten thousand chunk ids or a thousand chunks of a wide class, is far below."""
 OK = 200
 SERVER_FAULT = 500
 
@@ -54,7 +56,7 @@ class HttpControl:
         headers = self._signed(request.name, body)
         try:
             async with self._open().post(self._url + request.name, data=body, headers=headers) as reply:
-                content = await reply.read()
+                content = await _bounded(reply)
                 status = reply.status
                 media_type = reply.headers.get("Content-Type", "")
         except aiohttp.ClientConnectorError as error:
@@ -108,6 +110,18 @@ class HttpControl:
             f"The coordinator at {self._endpoint} cannot be reached: {why}.",
             advice="Is `holdfast up` running there? HOLDFAST_ENDPOINT or the profile says where to look.",
         )
+
+
+async def _bounded(reply: aiohttp.ClientResponse) -> bytes:
+    """The body, unless it is longer than any answer; whoever answers must not fill our memory."""
+    if reply.content_length is not None and reply.content_length <= REPLY_BYTES_MAX:
+        return await reply.read()
+    body = bytearray()
+    async for piece in reply.content.iter_any():
+        body += piece
+        if len(body) > REPLY_BYTES_MAX:
+            raise aiohttp.ClientPayloadError(f"an answer of more than {REPLY_BYTES_MAX} bytes")
+    return bytes(body)
 
 
 def failure_in(content: bytes, status: int, media_type: str) -> Failure:
