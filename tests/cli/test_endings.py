@@ -119,6 +119,8 @@ def test_ctrl_c_ends_a_transfer_at_once_and_says_so(environment: dict[str, str],
     process = subprocess.Popen(
         [*HOLDFAST, "put", "-", "b/k"], cwd=tmp_path, env=environment,
         stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+        # A shell starts what runs in its background with Ctrl-C ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one thread so far
     )  # fmt: skip
     assert process.stdin is not None
     process.stdin.write(os.urandom(MEGABYTE))
