@@ -19,7 +19,7 @@ EMPTY = msgspec.msgpack.encode(Buckets(buckets=[]))
 
 @asynccontextmanager
 async def answering(body: bytes, *, pieces: int = 0, status: int = 200) -> AsyncIterator[HttpControl]:
-    """An endpoint that answers everything with `body`, or with it `pieces` times in chunks without a length."""
+    """An endpoint that answers everything with `body`; with `pieces`, that often and without a length."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         await request.read()
