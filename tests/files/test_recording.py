@@ -16,6 +16,7 @@ from holdfast.files import placed, store
 from holdfast.files.faults import Report
 from holdfast.files.mending import Mending
 from holdfast.files.recording import check_chunk
+from holdfast.nodes.journal import settle_deletions
 from holdfast.protocol import control, grants
 from holdfast.protocol.messages import shard_id
 from holdfast.protocol.nouns import ChunkDone, StoredShard
@@ -173,6 +174,27 @@ async def test_a_receipt_for_a_shard_that_was_proven_lost_since_proves_nothing(c
     await cloud.ask(asked)
     [after], _ = await mending.page((0, -1), 10)
     assert after.aliases == (*state.aliases[:2], 0, *state.aliases[3:])
+
+
+async def test_a_late_shard_does_not_count_where_its_deletion_is_still_to_be_carried_out(
+    cloud: Cloud,
+) -> None:
+    upload_id = await cloud.begin()
+    [done] = await cloud.send(upload_id, [cloud.chunk()])
+    early = finished(done.chunk, done.stored[:4])
+    await cloud.ask(control.UploadRecord(upload_id=upload_id, chunks=[early]))
+    mending = Mending(database=cloud.database, journal=cloud.journal, clock=cloud.clock)
+    [state], _ = await mending.page((0, -1), 10)
+    last = cloud.places.alias_of(done.stored[4].node_id)
+    doomed = [(last, shard_id(done.chunk.chunk_id, 4))]
+    await cloud.database.transact(cloud.journal, doomed, cloud.clock.now())
+    late = control.UploadRecord(upload_id=upload_id, chunks=[finished(done.chunk, done.stored[4:])])
+    await cloud.ask(late)
+    assert (await mending.page((0, -1), 10))[0] == [state]
+    await cloud.database.transact(settle_deletions, {last: 10})
+    await cloud.ask(late)
+    [after], _ = await mending.page((0, -1), 10)
+    assert after.aliases == (*state.aliases[:4], last)
 
 
 async def test_a_shard_named_twice_is_refused(cloud: Cloud) -> None:

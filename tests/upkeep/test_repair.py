@@ -8,7 +8,7 @@ from tests.upkeep.warehouse import Warehouse
 from holdfast.chunks.erasure import best_erasure
 from holdfast.files.mending import Mending
 from holdfast.files.places import Holder
-from holdfast.nodes.journal import Losses, note_losses
+from holdfast.nodes.journal import Losses, note_losses, settle_deletions
 from holdfast.nodes.states import State
 from holdfast.protocol import control
 from holdfast.protocol.messages import shard_id
@@ -140,6 +140,35 @@ async def test_a_repair_in_vain_deletes_nothing_that_is_placed_by_now(
     [after], _ = await mending.page((0, -1), 10)
     assert after.aliases == (*state.aliases[:3], first, 0)
     assert await cloud.deletions() == {second: [shard_id(state.record.chunk_id, 4)]}
+
+
+async def test_no_shard_is_placed_where_its_own_deletion_is_still_to_be_carried_out(
+    cloud: Cloud, warehouse: Warehouse
+) -> None:
+    """The node may have the shard, from a late or vain try, and say so; and then delete it as it was told."""
+    await warehouse.put(cloud)
+    mending = mending_of(cloud)
+    [state], _ = await mending.page((0, -1), 10)
+    before, chunk_id = state.aliases, state.record.chunk_id
+    others = sorted(set(cloud.rows) - set(before))
+    for alias in others:
+        for index in range(2):
+            doomed = [(alias, shard_id(chunk_id, index))]
+            await cloud.database.transact(cloud.journal, doomed, cloud.clock.now())
+    cloud.clock.forward(13 * HOUR)
+    cloud.beat(silent=before[:2])
+    repair = repair_of(cloud, warehouse)
+    await run_round(repair)
+    assert await aliases_of(cloud) == before
+    assert warehouse.stored == 0
+    # Whoever stored it nevertheless is not believed; what lies there is deleted again.
+    [state], _ = await mending.page((0, -1), 10)
+    assert await mending.move(state, [(0, others[0])]) == state
+    assert (await cloud.deletions())[others[0]] == [shard_id(chunk_id, index) for index in (0, 1, 0)]
+    # As soon as a node says that it is done, it is as good as any.
+    await cloud.database.transact(settle_deletions, dict.fromkeys(others, 10))
+    await run_round(repair)
+    assert set((await aliases_of(cloud))[:2]) <= set(others)
 
 
 async def test_a_night_of_silence_is_no_loss(cloud: Cloud, warehouse: Warehouse) -> None:

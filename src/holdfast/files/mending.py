@@ -16,7 +16,7 @@ from holdfast.chunks.metadata import CHUNK_ID_BYTES
 from holdfast.files import faults, placed, store_chunks
 from holdfast.files.recording import Journal
 from holdfast.files.store_chunks import Chunk, Fault
-from holdfast.nodes.journal import Loss, Losses
+from holdfast.nodes.journal import Loss, Losses, awaits_deletion
 from holdfast.protocol.messages import shard_id
 from holdfast.protocol.nouns import ChunkRecord, RedundancyInfo
 from holdfast.world.clock import Clock
@@ -94,8 +94,8 @@ def move(
 ) -> ChunkState | None:
     """Puts shards, already stored there, under new aliases; None if the chunk had changed meanwhile.
 
-    What the shards' former nodes may still hold is journalled for deletion; so is, if the chunk had changed,
-    what was stored in vain.
+    What the shards' former nodes may still hold is journalled for deletion; so is what was stored in vain, if
+    the chunk had changed, or where a deletion of that very shard is still to be carried out.
     """
     chunk = _as_read(connection, state)
     chunk_id = state.record.chunk_id
@@ -106,12 +106,28 @@ def move(
         vain = [(alias, shard_id(chunk_id, index)) for index, alias in moves if (index, alias) not in held]
         journal(connection, vain, now)
         return None
+    doomed = doomed_among(connection, chunk_id, moves)
+    journal(connection, [(alias, shard_id(chunk_id, index)) for index, alias in doomed], now)
+    moves = [move for move in moves if move not in doomed]
+    if not moves:
+        return state
     placement = placed.change(chunk.placement, moves)
     swapped = store_chunks.swap_placement(connection, chunk, placement)
     assert swapped, "the row was read in this transaction"
     left = [(state.aliases[index], shard_id(chunk_id, index)) for index, _ in moves if state.aliases[index]]
     journal(connection, left, now)
     return replace(state, aliases=placed.unpack(placement), revision=state.revision + 1)
+
+
+def doomed_among(
+    connection: Connection, chunk_id: bytes, places: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Those of the places (index, alias) whose node is still to delete this very shard of the chunk."""
+    return [
+        (index, alias)
+        for index, alias in places
+        if awaits_deletion(connection, alias, shard_id(chunk_id, index))
+    ]
 
 
 def confirm(
@@ -168,6 +184,10 @@ class Mending:
     async def move(self, state: ChunkState, moves: Sequence[tuple[int, int]]) -> ChunkState | None:
         """Puts stored shards (index, alias) in the placement; None if the chunk had changed meanwhile."""
         return await self._database.transact(move, state, moves, self._journal, self._clock.now())
+
+    async def doomed(self, state: ChunkState, places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Those of the places (index, alias) that cannot take their shard of the chunk now."""
+        return await self._database.read(doomed_among, state.record.chunk_id, places)
 
     async def confirm(self, state: ChunkState, lost: Sequence[faults.Report]) -> ChunkState | None:
         """Takes lost shards out of the placement; None if the chunk had changed meanwhile."""

@@ -19,6 +19,7 @@ from holdfast.chunks.redundancy import Redundancy
 from holdfast.files import placed, store_chunks, store_uploads
 from holdfast.files.store_chunks import Chunk
 from holdfast.files.store_uploads import Upload
+from holdfast.nodes.journal import awaits_deletion
 from holdfast.protocol.messages import shard_id
 from holdfast.protocol.nouns import ChunkDone, ChunkRecord, StoredShard
 from holdfast.protocol.receipts import check_receipt
@@ -226,21 +227,27 @@ def _add_shards(connection: Connection, held: Chunk, chunk: ProvenChunk) -> list
             advice="A chunk that is sealed again needs a fresh id.",
             number=held.number,
         )
-    # A receipt may be older than the proof that its shard was lost; that shard's deletion is journalled.
-    believed = [place for place in chunk.stored if not _proven_lost(connection, held, place)]
+    doomed = [place for place in chunk.stored if _is_doomed(connection, held, place)]
+    believed = [place for place in chunk.stored if place not in doomed]
     placement, added, surplus = placed.merge(held.placement, believed)
     if added:
         swapped = store_chunks.swap_placement(connection, held, placement)
         assert swapped, "the row was read in this transaction"
-    return _named(held.chunk_id, surplus)
+    return _named(held.chunk_id, surplus + doomed)
 
 
-def _proven_lost(connection: Connection, held: Chunk, place: tuple[int, int]) -> bool:
+def _is_doomed(connection: Connection, held: Chunk, place: tuple[int, int]) -> bool:
+    """Whether a shard is about to go, or gone, whatever its receipt says.
+
+    A receipt may be older than the proof that the shard was lost, or than what made the coordinator have it
+    deleted. It is deleted once more then, for it may also have come after the first deletion.
+    """
     index, alias = place
     if placed.unpack(held.placement)[index] == alias:
         return False
     fault = store_chunks.fault_at(connection, held.stream, held.number, index, alias)
-    return fault is not None and fault.state == "confirmed"
+    lost = fault is not None and fault.state == "confirmed"
+    return lost or awaits_deletion(connection, alias, shard_id(held.chunk_id, index))
 
 
 def _named(chunk_id: bytes, places: list[tuple[int, int]]) -> list[tuple[int, bytes]]:

@@ -60,6 +60,18 @@ def journal_deletions(connection: Connection, doomed: Sequence[tuple[int, bytes]
     store.add_deletions(connection, rows)
 
 
+def awaits_deletion(connection: Connection, alias: int, shard_id: bytes) -> bool:
+    """Whether the node is still to delete this shard, or has not yet said that it did.
+
+    What it holds under the id now, or is given now, may be gone the next moment. (A yes may be wrong, where
+    the id happens to stand across two others; then a shard goes elsewhere for nothing.)
+    """
+    head = store.find_deletion_heads(connection, [alias]).get(alias)
+    if head is None or head.issued <= head.done:
+        return False
+    return store.is_in_deletions(connection, alias, head.done, shard_id)
+
+
 def settle_deletions(connection: Connection, confirmed: Mapping[int, int]) -> dict[int, list[Deletion]]:
     """Drops what the nodes (by alias) confirmed up to a sequence; answers what each is to be told next."""
     told: dict[int, list[Deletion]] = {}

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    func,
     insert,
     literal,
     select,
@@ -322,6 +323,25 @@ def find_deletions(connection: Connection, alias: int, after: int, limit: int) -
         .limit(limit)
     )
     return [DeletionRow(*row) for row in connection.execute(query)]
+
+
+_CONTAINS: Final = {
+    "sqlite": func.instr(deletions.c.shard_ids, bindparam("one")) > 0,
+    "postgresql": func.position(bindparam("one", type_=LargeBinary).op("IN")(deletions.c.shard_ids)) > 0,
+}
+_DELETION_OF: Final = {
+    dialect: select(literal(1))
+    .where(deletions.c.alias == bindparam("of_alias"), deletions.c.sequence > bindparam("after"), contains)
+    .limit(1)
+    for dialect, contains in _CONTAINS.items()
+}
+
+
+def is_in_deletions(connection: Connection, alias: int, after: int, shard_id: bytes) -> bool:
+    """Whether the bytes of this shard id stand in an entry of the node's journal beyond sequence `after`."""
+    query = _DELETION_OF[connection.dialect.name]
+    bound = {"of_alias": alias, "after": after, "one": shard_id}
+    return connection.execute(query, bound).first() is not None
 
 
 def drop_deletions(connection: Connection, alias: int, through: int) -> None:

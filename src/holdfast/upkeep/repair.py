@@ -250,7 +250,9 @@ class Repair:
             holding=self._node_ids(keeping),
             excluded=self._node_ids([*leaving, *lost, *bench.repair.barred]),
         )
-        stored = await asyncio.gather(*(self._store(bench, target) for target in targets))
+        stored = await asyncio.gather(
+            *(self._store(bench, target) for target in await self._takers(chunk, targets))
+        )
         moves = [move for move in stored if move is not None]
         if not moves:
             return
@@ -261,6 +263,13 @@ class Repair:
             shards=[index for index, _ in moves],
             missing=len(wanted) - len(moves),
         )
+
+    async def _takers(self, chunk: ChunkState, targets: Sequence[Target]) -> list[Target]:
+        """The targets without those that would delete the shard again, as they were told for an older one."""
+        aliases = [(target, self._places.alias_of(target.node.node_id)) for target in targets]
+        places = [(target.index, alias) for target, alias in aliases if alias is not None]
+        doomed = await self._mending.doomed(chunk, places)
+        return [target for target, alias in aliases if (target.index, alias) not in doomed]
 
     async def _store(self, bench: _Bench, target: Target) -> tuple[int, int] | None:
         alias = self._places.alias_of(target.node.node_id)
