@@ -1,0 +1,160 @@
+"""What is to be told and to be copied once a version came or went, noted in its own transaction.
+
+`note` is called by whatever changes a key, inside that change's transaction and after its rows were written:
+an event is on record exactly if what it tells of happened. Carrying it out is for upkeep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from sqlalchemy import Connection
+
+from holdfast.files import notifying, store_outbox
+from holdfast.files.store_outbox import CopyRow, EventRow
+from holdfast.world.clock import Clock
+from holdfast.world.database import Database
+
+if TYPE_CHECKING:
+    from holdfast.files.records import Bucket
+
+
+def note(
+    connection: Connection,
+    bucket: Bucket,
+    event: str,
+    *,
+    key: bytes,
+    size: int,
+    etag: str,
+    version_id: str | None,
+    sequencer: int,
+    who: Mapping[str, str],
+    now: int,
+) -> None:
+    """Notes the event for every target of the bucket that wants it, and for replication.
+
+    `event` is S3's name with `s3:` before it. `version_id` as S3 shows it, or None where the bucket was never
+    versioned. `sequencer` grows with every change of the key. `who`: `principal` (who did it), `ip` and
+    `request_id`, where they are known.
+    """
+    settings = bucket.parsed
+    if not settings.notifications and settings.replication is None:
+        return
+    name = key.decode(errors="surrogateescape")
+    targets = notifying.targets_for(settings, event, name)
+    if targets:
+        facts = {
+            "tenant": bucket.tenant,
+            "bucket_id": bucket.id,
+            "bucket": bucket.name,
+            "key": key,
+            "event": event,
+            "size": size,
+            "etag": etag,
+            "version_id": version_id,
+            "sequencer": sequencer,
+            "who": msgspec.json.encode(dict(who)),
+            "time": now,
+            "state": "waiting",
+            "attempts": 0,
+            "due": now,
+            "failure": "",
+        }
+        store_outbox.add_events(
+            connection, [facts | {"target_id": target.target_id, "arn": target.arn} for target in targets]
+        )
+    if notifying.may_replicate(settings, event, name):
+        row = {"bucket_id": bucket.id, "key": key, "version_id": version_id}
+        store_outbox.add_copy(connection, row | {"time": now, "attempts": 0, "due": now})
+
+
+class Outbox:
+    """What upkeep reads and settles. Rows are taken for a while, so that several processes share the work."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def due_events(self, limit: int) -> list[EventRow]:
+        """Events that may be told now, oldest first, those of a key and target in their order."""
+        return await self._database.read(store_outbox.due_events, self._clock.now(), limit)
+
+    async def due_copies(self, limit: int) -> list[CopyRow]:
+        """Versions that may be copied now, oldest first, those of a key in their order."""
+        return await self._database.read(store_outbox.due_copies, self._clock.now(), limit)
+
+    async def take_events(self, rows: Sequence[EventRow], until: int) -> list[EventRow]:
+        """Keeps others off these rows until then; those that nobody else has taken, as they are now."""
+        return await self._database.transact(_take_events, rows, until)
+
+    async def take_copies(self, rows: Sequence[CopyRow], until: int) -> list[CopyRow]:
+        """Keeps others off these rows until then; those that nobody else has taken, as they are now."""
+        return await self._database.transact(_take_copies, rows, until)
+
+    async def settle_events(self, told: Sequence[EventRow], failed: Sequence[EventRow], held: int) -> None:
+        """Forgets what was told, and keeps of the rest what `failed` says; `held` is until when they were taken."""
+        await self._database.transact(_settle_events, told, failed, held)
+
+    async def settle_copies(self, done: Sequence[CopyRow], failed: Sequence[CopyRow], held: int) -> None:
+        """Forgets what was copied, and keeps of the rest what `failed` says; `held` is until when they were taken."""
+        await self._database.transact(_settle_copies, done, failed, held)
+
+    async def dead_events(self, after: int = 0, limit: int = 1000) -> list[EventRow]:
+        """A page of the events that were given up; the next begins after the last one's id."""
+        return await self._database.read(store_outbox.dead_events, after, limit)
+
+    async def revive_events(self, row_ids: Sequence[int]) -> int:
+        """Lets dead events be tried again; how many of them there were."""
+        return await self._database.transact(store_outbox.revive_events, list(row_ids), self._clock.now())
+
+    async def drop_events(self, row_ids: Sequence[int]) -> int:
+        """Forgets dead events; how many of them there were."""
+        return await self._database.transact(store_outbox.drop_events, list(row_ids))
+
+
+def _take_events(connection: Connection, rows: Sequence[EventRow], until: int) -> list[EventRow]:
+    taken: list[EventRow] = []
+    missed: set[tuple[int, bytes, str]] = set()
+    for row in rows:
+        place = (row.bucket_id, row.key, row.arn)
+        # What comes after a row that somebody else is at would overtake it.
+        if place not in missed and store_outbox.put_off(connection, store_outbox.events, row, until):
+            taken.append(row._replace(due=until))
+        else:
+            missed.add(place)
+    return taken
+
+
+def _take_copies(connection: Connection, rows: Sequence[CopyRow], until: int) -> list[CopyRow]:
+    taken: list[CopyRow] = []
+    missed: set[tuple[int, bytes]] = set()
+    for row in rows:
+        place = (row.bucket_id, row.key)
+        if place not in missed and store_outbox.put_off(connection, store_outbox.copies, row, until):
+            taken.append(row._replace(due=until))
+        else:
+            missed.add(place)
+    return taken
+
+
+def _settle_events(
+    connection: Connection, told: Sequence[EventRow], failed: Sequence[EventRow], held: int
+) -> None:
+    for row in told:
+        store_outbox.remove(connection, store_outbox.events, row.id)
+    for row in failed:
+        values = {"state": row.state, "attempts": row.attempts, "due": row.due, "failure": row.failure}
+        store_outbox.change(connection, store_outbox.events, row.id, held, values)
+
+
+def _settle_copies(
+    connection: Connection, done: Sequence[CopyRow], failed: Sequence[CopyRow], held: int
+) -> None:
+    for row in done:
+        store_outbox.remove(connection, store_outbox.copies, row.id)
+    for row in failed:
+        values = {"attempts": row.attempts, "due": row.due}
+        store_outbox.change(connection, store_outbox.copies, row.id, held, values)
