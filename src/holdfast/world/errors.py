@@ -56,6 +56,7 @@ CODES: Final[dict[str, str]] = {
     "tenant.unknown": "no such tenant",
     "upload.incomplete": "chunks or receipts are missing",
     "upload.unknown": "no such upload, or it was ended",
+    "version.locked": "object lock keeps the version as it is",
     "version.unsupported": "the two sides share no protocol version",
     # What the world did.
     "chunk.lost": "fewer than k good shards of a chunk can be reached",

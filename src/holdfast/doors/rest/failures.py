@@ -48,6 +48,7 @@ STATUS: Final[dict[str, int]] = {
     "tenant.unknown": 404,
     "upload.incomplete": 409,
     "upload.unknown": 404,
+    "version.locked": 403,
     "version.unsupported": 400,
     "chunk.lost": 503,
     "database.busy": 503,
