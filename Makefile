@@ -7,11 +7,12 @@ SEED ?= 1
 # How pip installs: exactly what the lock files name, by hash.
 PIP := $(BIN)/pip --quiet --disable-pip-version-check install
 TEST_POSTGRESQL := .make/postgresql
+JUDGES := clients s3fs swift
 # The rooms whose tests are quick; `make test` runs all of them.
 QUICK := $(addprefix tests/,house doors protocol chunks tenants upkeep links world)
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test lint quick check bench sim format lock reference clean
+.PHONY: help up demo test judges lint quick check bench sim format lock reference clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -22,10 +23,11 @@ up: .make/run ## Start a local cloud here: coordinator, gateway and 16 nodes (Ct
 demo: .make/run ## Store a directory, kill nodes, corrupt bytes, read all of it back
 	@$(BIN)/holdfast demo $(ARGS)
 
-test: .make/dev ## Run every test, on SQLite and on a PostgreSQL server started for it
-	@url=$$(scripts/postgresql start $(TEST_POSTGRESQL) --fast) || exit 1; \
-	trap 'scripts/postgresql stop $(TEST_POSTGRESQL)' EXIT; \
-	HOLDFAST_TEST_POSTGRESQL=$$url $(BIN)/python -m pytest -n 2 $(ARGS)
+test: .make/judges/ready ## Run every test, on SQLite and on a PostgreSQL server started for it
+	@$(WITH_POSTGRESQL) $(BIN)/python -m pytest -n 2 $(ARGS)
+
+judges: .make/judges/ready ## Run real S3 programs and other people's S3 suites against a real cloud
+	@$(WITH_POSTGRESQL) $(BIN)/python -m pytest -n 2 tests/judges $(ARGS)
 
 lint: .make/dev ## Lint, format, types and walls
 	@$(BIN)/ruff check && $(BIN)/ruff format --check
@@ -37,7 +39,7 @@ quick: lint ## lint and the quickest tests: under 30 s, before each commit
 
 check: lint test ## lint, then every test
 
-bench: .make/dev ## Measure; prints tables, writes bench/results/latest.json, compares with bench/baseline.json
+bench: .make/judges/ready ## Measure; prints tables, writes bench/results/latest.json, compares with bench/baseline.json
 	@$(BIN)/python -m bench $(ARGS)
 
 sim: .make/dev ## Replay one simulated history: make sim SEED=n
@@ -50,6 +52,9 @@ lock: .make/dev ## Resolve dependencies anew into the lock files
 	@for set in "requirements.lock" "requirements-dev.lock --extra dev"; do \
 	  $(BIN)/uv pip compile pyproject.toml --extra build --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o $$set; done
+	@for judge in $(JUDGES); do \
+	  $(BIN)/uv pip compile requirements-judges-$$judge.in --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements-judges-$$judge.lock; done
 
 reference: .make/dev ## Generate docs/reference from the code
 	@$(BIN)/python -m scripts.reference
@@ -62,6 +67,10 @@ $(VENV)/ready:
 	@echo "Making a Python environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
+
+WITH_POSTGRESQL = url=$$(scripts/postgresql start $(TEST_POSTGRESQL) --fast) || exit 1; \
+	trap 'scripts/postgresql stop $(TEST_POSTGRESQL)' EXIT; \
+	HOLDFAST_TEST_POSTGRESQL=$$url
 
 LINK := $(PIP) --no-deps --no-build-isolation --editable .
 
@@ -79,3 +88,7 @@ LINK := $(PIP) --no-deps --no-build-isolation --editable .
 	@$(PIP) --require-hashes -r requirements-dev.lock
 	@$(LINK)
 	@touch $@ .make/run
+
+.make/judges/ready: .make/dev scripts/judges $(JUDGES:%=requirements-judges-%.lock)
+	@scripts/judges
+	@touch $@
