@@ -9,6 +9,8 @@ wraps billions of times.
 
 from __future__ import annotations
 
+import hmac
+
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -26,6 +28,9 @@ _ZERO_NONCE = bytes(12)
 def expand(key: bytes, label: bytes, length: int = KEY_BYTES) -> bytes:
     """HKDF-Expand with SHA-256 (RFC 5869); `key` is already uniformly random, so it needs no extraction."""
     assert len(key) == KEY_BYTES, "a key is 32 bytes"
+    if length <= KEY_BYTES:
+        # One round of it is one HMAC; asked for with every small object, so without the object around it.
+        return hmac.digest(key, label + b"\x01", "sha256")[:length]
     return HKDFExpand(algorithm=SHA256(), length=length, info=label).derive(key)
 
 

@@ -19,8 +19,9 @@ from holdfast.chunks.boxes import expand, shut, unshut
 from holdfast.chunks.metadata import CHUNK_ID_BYTES, KEY_BYTES, KEY_ID_BYTES, Closing, Envelope
 from holdfast.world.errors import Refusal, Trouble
 
-Mode = Literal["client", "gateway"]
+Mode = Literal["client", "gateway", "customer"]
 MODES: tuple[Mode, ...] = ("client", "gateway")
+"""Those of keys that somebody keeps; a "customer" key comes with each request and is never stored."""
 
 _ID_LABEL = b"holdfast key id v1"
 _WRAP_LABEL = b"holdfast envelope v1"
@@ -49,22 +50,21 @@ class Whole(NamedTuple):
 class TenantKey:
     """32 random bytes that wrap data keys, known by an id that says nothing about them.
 
-    `mode` is "client" (only the tenant holds it) or "gateway" (managed). `from_passphrase` tells only
-    which advice fits when the key does not.
+    `mode` is "client" (only the tenant holds it), "gateway" (managed) or "customer" (sent along with each
+    request to a gateway). `from_passphrase` tells only which advice fits when the key does not. `key_id`: 8
+    bytes derived from root and mode.
     """
 
     root: bytes = field(repr=False)
     mode: Mode = "client"
     from_passphrase: bool = field(default=False, compare=False)
+    key_id: bytes = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         assert len(self.root) == KEY_BYTES, "a root key is 32 bytes"
-        assert self.mode in MODES, "a key is the client's or a gateway's"
-
-    @property
-    def key_id(self) -> bytes:
-        """8 bytes derived from root and mode."""
-        return expand(self.root, _ID_LABEL + b"\0" + self.mode.encode(), KEY_ID_BYTES)
+        assert self.mode in (*MODES, "customer"), "a key is the client's, a gateway's or a customer's"
+        key_id = expand(self.root, _ID_LABEL + b"\0" + self.mode.encode(), KEY_ID_BYTES)
+        object.__setattr__(self, "key_id", key_id)
 
 
 def new_envelope(tenant_key: TenantKey, data_key: bytes, nonce: bytes) -> Envelope:
