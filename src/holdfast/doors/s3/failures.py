@@ -96,6 +96,7 @@ KINDS: Final[dict[str, Kind]] = {
         400, "The content of the form does not meet the conditions specified in the policy document."
     ),
     "InvalidRange": Kind(416, "The requested range is not satisfiable"),
+    "InvalidRedirectLocation": Kind(400, "The website redirect location is not valid."),
     "InvalidRegion": Kind(403, "The region is not valid."),
     "InvalidRequest": Kind(400, "Invalid Request"),
     "InvalidRetentionPeriod": Kind(400, "The retention period specified must be a positive integer."),
