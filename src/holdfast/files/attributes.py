@@ -73,6 +73,8 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     customer_key_md5: str = ""
     retention: Retention | None = None
     legal_hold: bool = False
+    legal_hold_ended: bool = False
+    """It was said that there is none: S3 then shows OFF, and no error."""
     restored_until: int = 0
     restoring: bool = False
     replication_status: str = ""
