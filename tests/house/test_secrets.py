@@ -17,9 +17,9 @@ from holdfast.protocol.control import Invitation
 from holdfast.protocol.fleet import NodeFacts, Register
 from holdfast.protocol.invitations import InvitationText
 from holdfast.protocol.signing import SigningKey
+from holdfast.tenants.identity import Identity
 from holdfast.tenants.keys import ManagedKey, NewAccessKey, Signer
 from holdfast.tenants.master import Master
-from holdfast.tenants.permits import Permit
 
 SECRET = "s3cret-s3cret-s3cret-s3cret-s3cr"
 RAW = SECRET.encode()
@@ -45,7 +45,7 @@ HOLDERS = [
     SigningKey(RAW),
     ManagedKey(b"key-id", RAW),
     NewAccessKey("AKHF", "tenant", SECRET),
-    Signer("AKHF", "tenant", Permit(), SECRET),
+    Signer(Identity(access_key="AKHF"), SECRET),
     Master({"m": RAW}, "m"),
 ]  # fmt: skip
 

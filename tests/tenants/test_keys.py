@@ -6,8 +6,10 @@ import pytest
 from tests.tenants.stand_in import MASTER, Time
 
 from holdfast.chunks.keys import TenantKey
+from holdfast.tenants.identity import Identity
 from holdfast.tenants.keys import REMEMBER_SECONDS, Keys, ManagedKey, Signer
 from holdfast.tenants.master import Master
+from holdfast.tenants.names import account_of, canonical_id_of
 from holdfast.tenants.people import People
 from holdfast.tenants.permits import Permit
 from holdfast.world.chance import Chance
@@ -25,8 +27,14 @@ def code(refused: pytest.ExceptionInfo[Refusal]) -> str:
 async def test_an_access_key_signs_for_its_tenant_until_it_is_revoked(keys: Keys, tenant: str) -> None:
     made = await keys.create_access_key(tenant, label="laptop")
     assert (len(made.access_key), len(made.secret)) == (20, 40)
-    signer = Signer(made.access_key, tenant, Permit(), made.secret)
-    assert await keys.secret_of(made.access_key) == signer
+    identity = Identity(
+        tenant_id=tenant,
+        canonical_id=canonical_id_of(tenant),
+        account=account_of(tenant),
+        display_name="Kelp & Sons",
+        access_key=made.access_key,
+    )
+    assert await keys.secret_of(made.access_key) == Signer(identity, made.secret)
     await keys.revoke_access_key(tenant, made.access_key)
     with pytest.raises(Refusal) as refused:
         await keys.secret_of(made.access_key)

@@ -8,6 +8,8 @@ that was revoked by *another* process still sign here; one revoked by this proce
 from __future__ import annotations
 
 import base64
+import hmac
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,10 +17,13 @@ from sqlalchemy import Connection
 
 from holdfast.chunks.keys import TenantKey
 from holdfast.tenants import store
+from holdfast.tenants.identity import Identity
 from holdfast.tenants.master import Master
+from holdfast.tenants.names import account_of, canonical_id_of
 from holdfast.tenants.permits import Permit, checked, decode_permit, encode_permit
 from holdfast.tenants.remembered import Remembered
-from holdfast.tenants.store import AccessKeyRow, ClientKeyRow, ManagedKeyRow
+from holdfast.tenants.store import AccessKeyRow, ClientKeyRow, KeyHolder, ManagedKeyRow
+from holdfast.tenants.users import demand_user
 from holdfast.world.chance import Chance
 from holdfast.world.clock import Clock
 from holdfast.world.database import Database
@@ -39,12 +44,25 @@ _SECRET_RANDOM_BYTES = 30
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Who signs with an access key: its secret (never in a repr), its tenant, and what it may do."""
+    """Who signs with an access key, what it may do, and its secret (never in a repr)."""
 
-    access_key: str
-    tenant_id: str
-    permit: Permit
+    identity: Identity
     secret: str = field(repr=False)
+
+    @property
+    def access_key(self) -> str:
+        """The access key."""
+        return self.identity.access_key
+
+    @property
+    def tenant_id(self) -> str:
+        """Whose it is."""
+        return self.identity.tenant_id
+
+    @property
+    def permit(self) -> Permit:
+        """What it may do."""
+        return self.identity.permit
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +75,10 @@ class NewAccessKey:
 
 
 class AccessKey(NamedTuple):
-    """An access key without its secret. Times in microseconds; `revoked` is None while it is good."""
+    """An access key without its secret. Times in microseconds; `revoked` is None while it is good.
+
+    `user_id` is empty for a key of the tenant's root.
+    """
 
     access_key: str
     tenant_id: str
@@ -65,6 +86,7 @@ class AccessKey(NamedTuple):
     permit: Permit
     created: int
     revoked: int | None
+    user_id: str = ""
 
 
 class AccessKeyPage(NamedTuple):
@@ -107,21 +129,28 @@ class Keys:
     # --- access keys -------------------------------------------------------------------------------------
 
     async def create_access_key(
-        self, tenant_id: str, *, label: str = "", permit: Permit | None = None
+        self, tenant_id: str, *, label: str = "", permit: Permit | None = None, user_name: str = ""
     ) -> NewAccessKey:
-        """A new access key of the tenant, by default for everything the tenant has.
+        """A new access key of the tenant's root, or of one of its users; by default it narrows nothing.
 
         Raises:
-            Refusal: "tenant.unknown", or "request.invalid" for a permit that makes no sense.
+            Refusal: "tenant.unknown", "user.unknown", or "request.invalid" for a permit that makes no sense.
         """
         random = base64.b32encode(self._chance.bytes(_ACCESS_KEY_RANDOM_BYTES)).decode()
         secret = base64.b64encode(self._chance.bytes(_SECRET_RANDOM_BYTES), altchars=b"Az").decode()
         return await self.adopt_access_key(
-            tenant_id, _ACCESS_KEY_HEAD + random, secret, label=label, permit=permit
+            tenant_id, _ACCESS_KEY_HEAD + random, secret, label=label, permit=permit, user_name=user_name
         )
 
     async def adopt_access_key(
-        self, tenant_id: str, access_key: str, secret: str, *, label: str = "", permit: Permit | None = None
+        self,
+        tenant_id: str,
+        access_key: str,
+        secret: str,
+        *,
+        label: str = "",
+        permit: Permit | None = None,
+        user_name: str = "",
     ) -> NewAccessKey:
         """As `create_access_key`, with a name and secret made elsewhere (an import, a settings file).
 
@@ -136,27 +165,37 @@ class Keys:
             secret=self._master.wrap(secret.encode(), _access_context(access_key), self._chance),
             created=self._clock.now(),
             revoked=None,
+            user_id="",
         )
-        before = await self._database.transact(_adopt, stored)
-        if before is not None and self._signer(before).secret != secret:
+        before = await self._database.transact(_adopt, stored, user_name)
+        if before is not None and not hmac.compare_digest(self._secret(before).encode(), secret.encode()):
             raise _taken(access_key)
         return NewAccessKey(access_key, tenant_id, secret)
 
     async def secret_of(self, access_key: str) -> Signer:
-        """Who signs with this access key; raises Refusal("access.unknown"), also for a revoked one."""
-        found = self._signers.recall(access_key)
-        if found is not None:
-            return found
-        turn = self._signers.turn
-        row = await self._database.read(store.find_access_key, access_key)
-        if row is None or row.revoked is not None:
+        """Who signs with this access key.
+
+        Raises Refusal("access.unknown"), also for a revoked one; "access.denied" for an expired one.
+        """
+        signer = self._signers.recall(access_key)
+        if signer is None:
+            turn = self._signers.turn
+            holder = await self._database.read(store.find_key_holder, access_key)
+            if holder is None or holder.key.revoked is not None:
+                raise Refusal(
+                    "access.unknown",
+                    f"There is no access key '{access_key[:40]}'.",
+                    advice="Check the credentials, or make a new access key.",
+                )
+            signer = self._signer(holder)
+            self._signers.keep(access_key, signer, turn)
+        expires = signer.identity.permit.expires
+        if expires is not None and self._clock.now() >= expires:
             raise Refusal(
-                "access.unknown",
-                f"There is no access key '{access_key[:40]}'.",
-                advice="Check the credentials, or make a new access key.",
+                "access.denied",
+                "Not permitted: the access key has expired.",
+                advice="Use another access key.",
             )
-        signer = self._signer(row)
-        self._signers.keep(access_key, signer, turn)
         return signer
 
     async def access_keys(
@@ -167,7 +206,13 @@ class Keys:
         rows = await self._database.read(store.list_access_keys, tenant_id, after or "", limit + 1)
         page = [
             AccessKey(
-                row.access_key, row.tenant_id, row.label, decode_permit(row.permit), row.created, row.revoked
+                row.access_key,
+                row.tenant_id,
+                row.label,
+                decode_permit(row.permit),
+                row.created,
+                row.revoked,
+                row.user_id,
             )
             for row in rows[:limit]
         ]
@@ -182,9 +227,28 @@ class Keys:
         if not done:
             raise Refusal("access.unknown", f"The tenant has no access key '{access_key[:40]}'.")
 
-    def _signer(self, row: AccessKeyRow) -> Signer:
-        secret = self._master.unwrap(row.master_id, row.secret, _access_context(row.access_key))
-        return Signer(row.access_key, row.tenant_id, decode_permit(row.permit), secret.decode())
+    def forget(self, access_keys: Iterable[str]) -> None:
+        """Drops what is remembered of these access keys: they were revoked, or their users removed."""
+        for access_key in access_keys:
+            self._signers.forget(access_key)
+
+    def _secret(self, row: AccessKeyRow) -> str:
+        return self._master.unwrap(row.master_id, row.secret, _access_context(row.access_key)).decode()
+
+    def _signer(self, holder: KeyHolder) -> Signer:
+        row = holder.key
+        identity = Identity(
+            tenant_id=row.tenant_id,
+            canonical_id=canonical_id_of(row.tenant_id),
+            account=account_of(row.tenant_id),
+            display_name=holder.display_name,
+            email=holder.email,
+            user_id=row.user_id,
+            user_name=holder.user_name,
+            access_key=row.access_key,
+            permit=decode_permit(row.permit),
+        )
+        return Signer(identity, self._secret(row))
 
     # --- client keys -------------------------------------------------------------------------------------
 
@@ -284,13 +348,19 @@ class Keys:
         return len(access) + len(managed)
 
 
-def _adopt(connection: Connection, row: AccessKeyRow) -> AccessKeyRow | None:
-    """The access key that was there before, if it is the tenant's own and good; else stores the new one."""
+def _adopt(connection: Connection, row: AccessKeyRow, user_name: str) -> AccessKeyRow | None:
+    """The access key that was there before, if it is the same one's and good; else stores the new one."""
     _demand_tenant(connection, row.tenant_id)
+    if user_name:
+        row = row._replace(user_id=demand_user(connection, row.tenant_id, user_name).user_id)
     if store.add_access_key(connection, row):
         return None
     before = store.find_access_key(connection, row.access_key)
-    if before is None or before.tenant_id != row.tenant_id or before.revoked is not None:
+    if (
+        before is None
+        or (before.tenant_id, before.user_id) != (row.tenant_id, row.user_id)
+        or before.revoked is not None
+    ):
         raise _taken(row.access_key)
     return before
 

@@ -3,6 +3,9 @@
 A permit only ever narrows: it speaks of the buckets of the key's own tenant, and of nothing else. It is
 stored as JSON with its access key. Patterns: an action is named in full, or by its head with `*` ("object.*",
 "*"); a bucket is named in full or `*`; a prefix is a prefix of keys. All given rules must agree.
+
+Actions have two families of names. Those of the house ("object.read") hold at every door; what they mean to
+S3 is in `s3_actions`. S3's own ("s3:GetObject", "s3:Get*") are finer, and hold at the S3 door alone.
 """
 
 from __future__ import annotations
@@ -11,14 +14,17 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from holdfast.tenants.s3_actions import HOUSE_ACTION, S3_ACTIONS
 from holdfast.world.errors import Refusal
 
 PERMIT_VERSION = 1
 
 ACTIONS: Final[dict[str, str]] = {
+    "bucket.change": "change what is set for a bucket",
     "bucket.list": "see which buckets there are",
     "bucket.make": "make a bucket",
     "bucket.remove": "remove an empty bucket",
+    "bucket.show": "see what is set for a bucket",
     "fleet.invite": "invite a node into the tenant's fleet",
     "fleet.list": "see the nodes",
     "object.list": "see which objects there are",
@@ -95,6 +101,26 @@ def allows(permit: Permit, action: str, bucket: str | None, key: str | None, now
     return Verdict(True, "allowed by the access key's permit")
 
 
+def allows_s3(permit: Permit, action: str, bucket: str | None, key: str | None) -> Verdict:
+    """Judges one S3 action, named as S3 names it, as `allows` does the house's; its time is checked before.
+
+    A key for certain prefixes changes nothing that is set for a whole bucket: that reaches beyond them.
+    """
+    ours = HOUSE_ACTION.get(action, "bucket.change")
+    if not any(_matches(pattern, ours) or _matches(pattern, action) for pattern in permit.actions):
+        return Verdict(False, f"the access key may not {ACTIONS[ours]} ({action})")
+    if "*" not in permit.buckets and (
+        bucket not in permit.buckets if bucket else action == "s3:CreateBucket"
+    ):
+        return Verdict(False, f"the access key is not for the bucket '{bucket or ''}'")
+    if "" not in permit.prefixes:
+        if key is None and ours == "bucket.change":
+            return Verdict(False, "the access key is only for keys under " + _listed(permit.prefixes))
+        if key is not None and not any(key.startswith(prefix) for prefix in permit.prefixes):
+            return Verdict(False, "the access key is for keys under " + _listed(permit.prefixes))
+    return Verdict(True, "allowed by the access key's permit")
+
+
 def demand(permit: Permit, action: str, bucket: str | None, key: str | None, now: int) -> None:
     """Raises Refusal("access.denied") with the reason unless `allows` does."""
     verdict = allows(permit, action, bucket, key, now)
@@ -110,11 +136,11 @@ def demand(permit: Permit, action: str, bucket: str | None, key: str | None, now
 def checked(permit: Permit) -> Permit:
     """The permit, if it can mean anything; raises Refusal("request.invalid") for an action there is not."""
     for pattern in permit.actions:
-        if not any(_matches(pattern, action) for action in ACTIONS):
+        if not any(_matches(pattern, action) for action in (*ACTIONS, *S3_ACTIONS)):
             raise Refusal(
                 "request.invalid",
                 f"There is no action '{pattern}'.",
-                advice=f"Actions are {', '.join(ACTIONS)}.",
+                advice=f"Actions are {', '.join(ACTIONS)}, and those of S3 (s3:GetObject).",
             )
     return permit
 

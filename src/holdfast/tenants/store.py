@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    delete,
     func,
     literal,
     select,
@@ -40,8 +41,25 @@ tenants = Table(
     Column("tenant_id", NAME, primary_key=True),
     Column("display_name", NAME, nullable=False, unique=True),
     Column("created", BigInteger, nullable=False),
+    Column("canonical_id", NAME, nullable=True),
+    Column("account", NAME, nullable=True),
+    Column("email", NAME, nullable=False, server_default=""),
+    Index("tenants_by_canonical_id", "canonical_id", unique=True),
+    Index("tenants_by_account", "account", unique=True),
+    Index("tenants_by_email", "email"),
 )
 
+users = Table(
+    "users",
+    metadata,
+    Column("user_id", NAME, primary_key=True),
+    Column("tenant_id", NAME, nullable=False),
+    Column("user_name", NAME, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    UniqueConstraint("tenant_id", "user_name"),
+)
+
+# `user_id` is empty for keys of a tenant's root.
 access_keys = Table(
     "access_keys",
     metadata,
@@ -53,6 +71,7 @@ access_keys = Table(
     Column("secret", LargeBinary, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("revoked", BigInteger, nullable=True),
+    Column("user_id", NAME, nullable=False, server_default=""),
     Index("access_keys_of_tenant", "tenant_id", "access_key"),
 )
 
@@ -81,10 +100,22 @@ managed_keys = Table(
 
 
 class TenantRow(NamedTuple):
-    """A tenant."""
+    """A tenant. Its S3 names are functions of its id: None where the release before this one made it."""
 
     tenant_id: str
     display_name: str
+    created: int
+    canonical_id: str | None
+    account: str | None
+    email: str
+
+
+class UserRow(NamedTuple):
+    """A user of a tenant."""
+
+    user_id: str
+    tenant_id: str
+    user_name: str
     created: int
 
 
@@ -99,6 +130,16 @@ class AccessKeyRow(NamedTuple):
     secret: bytes
     created: int
     revoked: int | None
+    user_id: str
+
+
+class KeyHolder(NamedTuple):
+    """An access key, and whose it is; `user_name` is empty for a tenant's root."""
+
+    key: AccessKeyRow
+    display_name: str
+    email: str
+    user_name: str
 
 
 class ClientKeyRow(NamedTuple):
@@ -134,7 +175,7 @@ def _add_absent(connection: Connection, table: Table, values: dict[str, Any]) ->
 
 
 def add_tenant(connection: Connection, row: TenantRow) -> bool:
-    """Stores a new tenant; False if its name (or id) is taken."""
+    """Stores a new tenant; False if its name, its id or its account is taken."""
     return _add_absent(connection, tenants, row._asdict())
 
 
@@ -156,6 +197,55 @@ def list_tenants(connection: Connection, after: str, limit: int) -> list[TenantR
     return [TenantRow(*row) for row in connection.execute(query)]
 
 
+def find_tenant_by_canonical_id(connection: Connection, canonical_id: str) -> TenantRow | None:
+    """The tenant of this canonical id."""
+    row = connection.execute(select(tenants).where(tenants.c.canonical_id == canonical_id)).first()
+    return TenantRow(*row) if row else None
+
+
+def find_tenant_by_account(connection: Connection, account: str) -> TenantRow | None:
+    """The tenant of this account."""
+    row = connection.execute(select(tenants).where(tenants.c.account == account)).first()
+    return TenantRow(*row) if row else None
+
+
+def list_tenants_by_email(connection: Connection, email: str, limit: int) -> list[TenantRow]:
+    """Up to `limit` tenants with this address, by id."""
+    query = select(tenants).where(tenants.c.email == email).order_by(tenants.c.tenant_id).limit(limit)
+    return [TenantRow(*row) for row in connection.execute(query)]
+
+
+# --- users -----------------------------------------------------------------------------------------------
+
+
+def add_user(connection: Connection, row: UserRow) -> bool:
+    """Stores a new user; False if the tenant has one of this name."""
+    return _add_absent(connection, users, row._asdict())
+
+
+def find_user(connection: Connection, tenant_id: str, user_name: str) -> UserRow | None:
+    """The tenant's user of this name."""
+    query = select(users).where(users.c.tenant_id == tenant_id, users.c.user_name == user_name)
+    row = connection.execute(query).first()
+    return UserRow(*row) if row else None
+
+
+def list_users(connection: Connection, tenant_id: str, after: str, limit: int) -> list[UserRow]:
+    """Up to `limit` of a tenant's users with a name beyond `after`, by name."""
+    query = (
+        select(users)
+        .where(users.c.tenant_id == tenant_id, users.c.user_name > after)
+        .order_by(users.c.user_name)
+        .limit(limit)
+    )
+    return [UserRow(*row) for row in connection.execute(query)]
+
+
+def remove_user(connection: Connection, user_id: str) -> None:
+    """Removes a user."""
+    connection.execute(delete(users).where(users.c.user_id == user_id))
+
+
 # --- access keys -----------------------------------------------------------------------------------------
 
 
@@ -168,6 +258,32 @@ def find_access_key(connection: Connection, access_key: str) -> AccessKeyRow | N
     """The access key, revoked or not."""
     row = connection.execute(select(access_keys).where(access_keys.c.access_key == access_key)).first()
     return AccessKeyRow(*row) if row else None
+
+
+def find_key_holder(connection: Connection, access_key: str) -> KeyHolder | None:
+    """The access key, revoked or not, with whose it is; None also if its user is no more."""
+    query = (
+        select(access_keys, tenants.c.display_name, tenants.c.email, users.c.user_name)
+        .join(tenants, tenants.c.tenant_id == access_keys.c.tenant_id)
+        .outerjoin(users, users.c.user_id == access_keys.c.user_id)
+        .where(access_keys.c.access_key == access_key)
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    key = AccessKeyRow(*row[:-3])
+    display_name, email, user_name = row[-3:]
+    if key.user_id and user_name is None:
+        return None
+    return KeyHolder(key, display_name, email, user_name or "")
+
+
+def revoke_keys_of_user(connection: Connection, user_id: str, now: int) -> list[str]:
+    """Marks every access key of the user revoked; returns those that were good."""
+    mine = (access_keys.c.user_id == user_id, access_keys.c.revoked.is_(None))
+    names = list(connection.scalars(select(access_keys.c.access_key).where(*mine)))
+    connection.execute(update(access_keys).where(*mine).values(revoked=now))
+    return names
 
 
 def list_access_keys(connection: Connection, tenant_id: str, after: str, limit: int) -> list[AccessKeyRow]:

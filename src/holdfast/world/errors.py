@@ -57,6 +57,8 @@ CODES: Final[dict[str, str]] = {
     "upload.incomplete": "chunks or receipts are missing",
     "upload.unknown": "no such upload, or it was ended",
     "version.locked": "object lock keeps the version as it is",
+    "user.exists": "the tenant has a user of this name",
+    "user.unknown": "no such user",
     "version.unsupported": "the two sides share no protocol version",
     # What the world did.
     "chunk.lost": "fewer than k good shards of a chunk can be reached",

@@ -49,6 +49,8 @@ STATUS: Final[dict[str, int]] = {
     "upload.incomplete": 409,
     "upload.unknown": 404,
     "version.locked": 403,
+    "user.exists": 409,
+    "user.unknown": 404,
     "version.unsupported": 400,
     "chunk.lost": 503,
     "database.busy": 503,

@@ -43,3 +43,5 @@ class Door:
     lifecycle_day_seconds: int = 86400
     notification_targets: Mapping[str, str] = field(default_factory=dict)
     request_log: RequestLog | None = None
+    default_ownership: str = "ObjectWriter"
+    """The ownership setting of buckets made without one."""

@@ -322,6 +322,8 @@ OF_THE_HOUSE: Final[dict[str, str]] = {
     "tenant.unknown": "InvalidAccessKeyId",
     "upload.incomplete": "InternalError",
     "upload.unknown": "RequestTimeout",
+    "user.exists": "InvalidRequest",
+    "user.unknown": "InvalidRequest",
     "version.locked": "AccessDenied",
     "version.unsupported": "InvalidRequest",
     # What the world did.
