@@ -76,6 +76,7 @@ KINDS: Final[dict[str, Kind]] = {
         400, "The value of the expected bucket owner parameter must be an account id."
     ),
     "InvalidBucketState": Kind(409, "The request is not valid for the current state of the bucket."),
+    "InvalidChunkSizeError": Kind(403, "Only the last chunk is allowed to have a size less than 8192 bytes"),
     "InvalidDigest": Kind(400, "The Content-MD5 you specified was invalid."),
     "InvalidEncryptionAlgorithmError": Kind(400, "The encryption request that you specified is not valid."),
     "InvalidLocationConstraint": Kind(400, "The specified location-constraint is not valid"),
@@ -176,8 +177,7 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "OperationAborted": Kind(
         409,
-        "A conflicting conditional operation is currently in progress against this resource. Try "
-        "again.",
+        "A conflicting conditional operation is currently in progress against this resource. Try again.",
     ),
     "OwnershipControlsNotFoundError": Kind(404, "The bucket ownership controls were not found"),
     "PermanentRedirect": Kind(
@@ -192,8 +192,7 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "RequestTimeout": Kind(
         400,
-        "Your socket connection to the server was not read from or written to within the timeout "
-        "period.",
+        "Your socket connection to the server was not read from or written to within the timeout period.",
     ),
     "RequestTimeTooSkewed": Kind(
         403, "The difference between the request time and the current time is too large."
