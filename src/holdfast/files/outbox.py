@@ -6,19 +6,22 @@ an event is on record exactly if what it tells of happened. Carrying it out is f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from sqlalchemy import Connection
 
 from holdfast.files import notifying, store_outbox
+from holdfast.files.bucket_settings import NotificationTarget
 from holdfast.files.store_outbox import CopyRow, EventRow
 from holdfast.world.clock import Clock
 from holdfast.world.database import Database
 
 if TYPE_CHECKING:
     from holdfast.files.records import Bucket
+
+TEST_EVENT: Final = "s3:TestEvent"
 
 
 def note(
@@ -46,23 +49,8 @@ def note(
     name = key.decode(errors="surrogateescape")
     targets = notifying.targets_for(settings, event, name)
     if targets:
-        facts = {
-            "tenant": bucket.tenant,
-            "bucket_id": bucket.id,
-            "bucket": bucket.name,
-            "key": key,
-            "event": event,
-            "size": size,
-            "etag": etag,
-            "version_id": version_id,
-            "sequencer": sequencer,
-            "who": msgspec.json.encode(dict(who)),
-            "time": now,
-            "state": "waiting",
-            "attempts": 0,
-            "due": now,
-            "failure": "",
-        }
+        facts = _facts(bucket, event, key, who, now)
+        facts |= {"size": size, "etag": etag, "version_id": version_id, "sequencer": sequencer}
         store_outbox.add_events(
             connection, [facts | {"target_id": target.target_id, "arn": target.arn} for target in targets]
         )
@@ -71,12 +59,55 @@ def note(
         store_outbox.add_copy(connection, row | {"time": now, "attempts": 0, "due": now})
 
 
+def note_test(
+    connection: Connection,
+    bucket: Bucket,
+    targets: Iterable[NotificationTarget],
+    *,
+    who: Mapping[str, str],
+    now: int,
+) -> None:
+    """Notes the event that tells targets, which the bucket's owner has just set, that they are heard."""
+    rows = [
+        _facts(bucket, TEST_EVENT, b"", who, now) | {"target_id": target.target_id, "arn": target.arn}
+        for target in targets
+    ]
+    if rows:
+        store_outbox.add_events(connection, rows)
+
+
+def _facts(bucket: Bucket, event: str, key: bytes, who: Mapping[str, str], now: int) -> dict[str, Any]:
+    return {
+        "tenant": bucket.tenant,
+        "bucket_id": bucket.id,
+        "bucket": bucket.name,
+        "key": key,
+        "event": event,
+        "size": 0,
+        "etag": "",
+        "version_id": None,
+        "sequencer": 0,
+        "who": msgspec.json.encode(dict(who)),
+        "time": now,
+        "state": "waiting",
+        "attempts": 0,
+        "due": now,
+        "failure": "",
+    }
+
+
 class Outbox:
     """What upkeep reads and settles. Rows are taken for a while, so that several processes share the work."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+
+    async def test(
+        self, bucket: Bucket, targets: Iterable[NotificationTarget], who: Mapping[str, str]
+    ) -> None:
+        """Tells these targets that they are heard: for who has just set them."""
+        await self._database.transact(note_test, bucket, list(targets), who=who, now=self._clock.now())
 
     async def due_events(self, limit: int) -> list[EventRow]:
         """Events that may be told now, oldest first, those of a key and target in their order."""
@@ -95,11 +126,14 @@ class Outbox:
         return await self._database.transact(_take_copies, rows, until)
 
     async def settle_events(self, told: Sequence[EventRow], failed: Sequence[EventRow], held: int) -> None:
-        """Forgets what was told, and keeps of the rest what `failed` says; `held` is until when they were taken."""
+        """Forgets what was told, and keeps of the rest what `failed` says.
+
+        `held` is until when they were taken: what others have taken since is left to them.
+        """
         await self._database.transact(_settle_events, told, failed, held)
 
     async def settle_copies(self, done: Sequence[CopyRow], failed: Sequence[CopyRow], held: int) -> None:
-        """Forgets what was copied, and keeps of the rest what `failed` says; `held` is until when they were taken."""
+        """Forgets what was copied, and keeps of the rest what `failed` says; `held` as above."""
         await self._database.transact(_settle_copies, done, failed, held)
 
     async def dead_events(self, after: int = 0, limit: int = 1000) -> list[EventRow]:

@@ -70,6 +70,7 @@ CODES: Final[dict[str, str]] = {
     "metadata.forged": "chunks, their order or their records are not those that were sealed",
     "node.unreachable": "the node cannot be reached or hung up",
     "node.corrupt": "the node returned bytes that do not match their hash",
+    "target.refused": "a target of notifications did not take an event",
     "internal": "a fault in Holdfast itself",
 }
 

@@ -61,6 +61,7 @@ STATUS: Final[dict[str, int]] = {
     "metadata.forged": 502,
     "node.unreachable": 503,
     "node.corrupt": 502,
+    "target.refused": 502,
     "internal": 500,
 }
 
