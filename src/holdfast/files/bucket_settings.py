@@ -37,8 +37,9 @@ class LifecycleFilter(Kept, frozen=True, kw_only=True, omit_defaults=True):
     tags: dict[str, str] = {}
     size_over: int | None = None
     size_under: int | None = None
-    form: Literal["", "legacy", "empty", "prefix", "tag", "over", "under", "and"] = "empty"
-    """How it was written, to be shown again like that; "legacy": <Prefix> in the rule itself."""
+    form: Literal["", "legacy", "empty", "prefix", "tag", "over", "under", "and", "and_prefix"] = "empty"
+    """How it was written, to be shown again like that; "legacy": <Prefix> in the rule itself, "and_prefix":
+    an And with a Prefix, which may be empty."""
 
 
 class Transition(Kept, frozen=True, kw_only=True, omit_defaults=True):
