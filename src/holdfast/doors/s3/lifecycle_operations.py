@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -233,7 +234,7 @@ def _check_order(
     if len(ages) < len(transitions):
         raise S3Error("InvalidRequest", f"Found the same StorageClass in more than one '{action}' action.")
     ordered = [(name, ages[name]) for name in COLDER if name in ages]
-    for (warm, sooner), (cold, later) in zip(ordered, ordered[1:], strict=False):
+    for (warm, sooner), (cold, later) in pairwise(ordered):
         if later <= sooner:
             invalid(
                 f"'{unit}' in the '{action}' action for StorageClass '{cold}' for {_said(wanted)} must be "
@@ -241,7 +242,8 @@ def _check_order(
             )
     if expires is not None and any(age >= expires for age in ages.values()):
         invalid(
-            f"'{unit}' in the {end} action for {_said(wanted)} must be greater than '{unit}' in the {action} action"
+            f"'{unit}' in the {end} action for {_said(wanted)} must be greater than '{unit}' in the {action} "
+            "action"
         )
 
 
@@ -276,7 +278,7 @@ def _check_overlap(rules: Sequence[LifecycleRule]) -> None:
     for kind, prefixes in of_kind.items():
         # Sorted, a prefix stands right before the first of those that begin with it.
         ordered = sorted(prefixes)
-        for shorter, longer in zip(ordered, ordered[1:], strict=False):
+        for shorter, longer in pairwise(ordered):
             if longer.startswith(shorter):
                 raise S3Error(
                     "InvalidRequest",

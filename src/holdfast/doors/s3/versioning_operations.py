@@ -50,13 +50,14 @@ def _check_suspension(bucket: Bucket) -> None:
     if settings.object_lock is not None:
         raise S3Error(
             "InvalidBucketState",
-            "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.",
+            "An Object Lock configuration is present on this bucket, so the versioning state cannot be "
+            "changed.",
         )
     if settings.replication is not None:
         raise S3Error(
             "InvalidBucketState",
-            "A replication configuration is present on this bucket, so you cannot change the versioning state. "
-            "To change the versioning state, first delete the replication configuration.",
+            "A replication configuration is present on this bucket, so you cannot change the versioning "
+            "state. To change the versioning state, first delete the replication configuration.",
         )
 
 
