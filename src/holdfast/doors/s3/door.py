@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from holdfast.tenants.people import People
     from holdfast.world.chance import Chance
     from holdfast.world.clock import Clock
+
+
+def nobody_knows() -> int | None:
+    """No number of nodes."""
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,3 +50,5 @@ class Door:
     request_log: RequestLog | None = None
     default_ownership: str = "ObjectWriter"
     """The ownership setting of buckets made without one."""
+    usable_nodes: Callable[[], int | None] = nobody_knows
+    """How many nodes can take shards now; None where nobody knows."""
