@@ -96,7 +96,7 @@ def _ruled(identity: Identity, asked: Asked, bucket: BucketFacts, *, owner: bool
         object_owner = asked.object_acl.owner_id
     policy = bucket.policy
     if policy is not None:
-        said = policy.judge(identity, asked.action, bucket.name, asked.key, asked.context)
+        said = policy.judge(identity, asked.action, bucket.name, asked.key, bucket.account, asked.context)
         if said == DENY:
             return Verdict(False, "a statement of the bucket's policy denies it")
         restricted = not owner and bucket.restrict_public_policy and policy.is_public

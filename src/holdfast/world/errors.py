@@ -46,6 +46,7 @@ CODES: Final[dict[str, str]] = {
     "node.running": "another process runs this node's folder",
     "object.unknown": "no such object",
     "path.escapes": "a name would be written outside the chosen folder",
+    "policy.malformed": "a bucket policy that does not follow the rules for them",
     "precondition.failed": "the object is not in the state the caller required",
     "request.incomplete": "the body ended before its announced end",
     "request.invalid": "the request does not follow the protocol",

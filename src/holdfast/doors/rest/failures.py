@@ -38,6 +38,7 @@ STATUS: Final[dict[str, int]] = {
     "node.state": 409,
     "object.unknown": 404,
     "path.escapes": 400,
+    "policy.malformed": 400,
     "precondition.failed": 412,
     "request.incomplete": 400,
     "request.invalid": 400,

@@ -7,7 +7,7 @@ something was demanded: an operation that never does is our fault.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from holdfast.doors.s3.failures import S3Error
@@ -16,6 +16,7 @@ from holdfast.tenants.judging import Asked, BucketFacts, judge
 from holdfast.tenants.names import account_of, canonical_id_of
 from holdfast.tenants.permits import Permit, Verdict
 from holdfast.tenants.policies import policy_of
+from holdfast.tenants.s3_actions import ON_OBJECTS
 
 if TYPE_CHECKING:
     from holdfast.files.attributes import Acl
@@ -40,7 +41,7 @@ class Access:
         identity: Identity,
         record: Bucket | None,
         *,
-        context: Mapping[str, str],
+        context: Context,
         bucket_name: str | None = None,
     ) -> None:
         """An access.
@@ -129,12 +130,35 @@ class Access:
         facts = self._facts
         if facts is None and self._record is not None:
             facts = self._facts = _facts_of(self._record, self._record.parsed)
+        if action not in ON_OBJECTS:
+            key = None
+        elif key is None:
+            key = ""
         known: Context = self._context
         if tags or context:
-            known = {**self._context, **(context or {})}
+            more = dict(context or {})
             for name, value in (tags or {}).items():
-                known[f"s3:existingobjecttag/{name.lower()}"] = value
+                more[f"s3:existingobjecttag/{name.lower()}"] = value
+            known = _Layered(more, known)
         return judge(self.identity, Asked(action, facts, self.bucket_name, key, acl, known))
+
+
+class _Layered(Mapping[str, "str | list[str]"]):
+    """What is known of one demand, before what is known of the whole request."""
+
+    def __init__(self, above: Context, below: Context) -> None:
+        self._above = above
+        self._below = below
+
+    def __getitem__(self, name: str) -> str | list[str]:
+        found = self._above.get(name)
+        return self._below[name] if found is None else found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._below, **self._above})
+
+    def __len__(self) -> int:
+        return len({**self._below, **self._above})
 
 
 def lists_off(settings: BucketSettings) -> bool:

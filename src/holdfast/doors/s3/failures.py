@@ -274,6 +274,11 @@ class S3Error(Exception):
         self.fields = fields
         super().__init__(f"{code}: {self.message}")
 
+    def telling(self, **fields: str | int) -> S3Error:
+        """The same, with these elements too; for names that are no Python: `telling(**{"Token-0": ...})`."""
+        self.fields.update(fields)
+        return self
+
 
 OF_THE_HOUSE: Final[dict[str, str]] = {
     # What a caller can mend.
@@ -308,6 +313,7 @@ OF_THE_HOUSE: Final[dict[str, str]] = {
     "node.state": "InternalError",
     "object.unknown": "NoSuchKey",
     "path.escapes": "InvalidArgument",
+    "policy.malformed": "MalformedPolicy",
     "precondition.conflict": "ConditionalRequestConflict",
     "precondition.failed": "PreconditionFailed",
     "request.incomplete": "IncompleteBody",
