@@ -92,9 +92,7 @@ def wished(rule: LifecycleRule, version: Aged, minimum: str, today: datetime) ->
         when = moment(move.date or 0) if move.days is None else days_later(since, move.days)
         sizes_said = rule.filter.size_over is not None or rule.filter.size_under is not None
         archive = move.storage_class in {"GLACIER", "DEEP_ARCHIVE"}
-        held_back = (minimum == "all_storage_classes_128K") or (
-            minimum == "varies_by_storage_class" and not archive
-        )
+        held_back = minimum in {"", "all_storage_classes_128K"} or not archive
         if version.size < 131072 and not sizes_said and held_back:
             continue
         if when <= today:

@@ -37,7 +37,9 @@ COLDNESS: Final = {
 """S3's storage classes in the order in which a version may go through them."""
 ARCHIVES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 SMALL: Final = 128 << 10
-"""Bytes under which a version stays where it is, if the bucket's owner asked for that."""
+"""Bytes under which a version stays where it is, unless a rule speaks of sizes or the bucket's owner chose
+VARIES: then it may go to an archive."""
+VARIES: Final = "varies_by_storage_class"
 
 
 class Aged(NamedTuple):
@@ -265,12 +267,10 @@ def _transition(
 
 
 def _too_small(rule: LifecycleRule, move: Transition, version: Aged, minimum_size: str) -> bool:
-    """A rule that says something of sizes means it; else the bucket's choice counts, if one was made."""
+    """A rule that says something of sizes means it; else the bucket's choice counts, or S3's."""
     if version.size >= SMALL or rule.filter.size_over is not None or rule.filter.size_under is not None:
         return False
-    if minimum_size == "varies_by_storage_class":
-        return move.storage_class not in ARCHIVES
-    return minimum_size == "all_storage_classes_128K"
+    return minimum_size != VARIES or move.storage_class not in ARCHIVES
 
 
 def _abortion(rules: Iterable[LifecycleRule], upload: Upload, time: _Time) -> list[Action]:
