@@ -136,6 +136,13 @@ class Website(Kept, frozen=True, kw_only=True, omit_defaults=True):
     routing: tuple[RoutingRule, ...] = ()
 
 
+class ReplicationClock(Kept, frozen=True, kw_only=True, omit_defaults=True):
+    """Replication time control, or its metrics: shown as given; copies are made as soon as they can be."""
+
+    enabled: bool
+    minutes: int = 0
+
+
 class ReplicationRule(Kept, frozen=True, kw_only=True, omit_defaults=True):
     """One replication rule; its destination names a bucket."""
 
@@ -148,6 +155,13 @@ class ReplicationRule(Kept, frozen=True, kw_only=True, omit_defaults=True):
     account: str = ""
     delete_markers: bool | None = None
     existing_objects: bool | None = None
+    owner_changes: bool = False
+    """The copy belongs to the destination's owner."""
+    kms_objects: bool | None = None
+    replica_changes: bool | None = None
+    kms_key_id: str = ""
+    time_control: ReplicationClock | None = None
+    metrics: ReplicationClock | None = None
 
 
 class Replication(Kept, frozen=True, kw_only=True, omit_defaults=True):

@@ -44,6 +44,7 @@ MODE_HEADER: Final = "x-amz-object-lock-mode"
 UNTIL_HEADER: Final = "x-amz-object-lock-retain-until-date"
 HOLD_HEADER: Final = "x-amz-object-lock-legal-hold"
 BYPASS_HEADER: Final = "x-amz-bypass-governance-retention"
+DOCUMENT_BYTES_MAX: Final = 16 << 10
 DAYS_MAX: Final = 36_500
 YEARS_MAX: Final = 100
 
@@ -172,6 +173,16 @@ def read_retention(root: Node, now: int) -> Retention | None:
     return Retention(mode=cast("Mode", mode), until=until)
 
 
+def _retention_context(retention: Retention | None, now: int) -> dict[str, str | list[str]] | None:
+    if retention is None:
+        return None
+    return {
+        "s3:object-lock-mode": retention.mode,
+        "s3:object-lock-retain-until-date": exact_time_text(retention.until),
+        "s3:object-lock-remaining-retention-days": str((retention.until - now) // locking.DAY),
+    }
+
+
 async def get_object_retention(door: Door, request: S3Request) -> S3Response:
     """GET ?retention of an object."""
     version = await named_version(door, request, "s3:GetObjectRetention")
@@ -188,12 +199,18 @@ async def get_object_retention(door: Door, request: S3Request) -> S3Response:
 
 async def put_object_retention(door: Door, request: S3Request) -> S3Response:
     """PUT ?retention of an object."""
-    version = await named_version(door, request, "s3:PutObjectRetention")
+    # How long is asked for may be what a policy asks about, so it is read before it is asked.
+    retention = read_retention(await sent(request, "Retention", DOCUMENT_BYTES_MAX), request.now)
+    context = _retention_context(retention, request.now)
+    version = await named_version(door, request, "s3:PutObjectRetention", context=context)
     _demand_lock(request.bucket.parsed)
-    retention = read_retention(await sent(request, "Retention"), request.now)
     attributes = version.parsed
     bypass = bypass_asked(request) and request.access.allows(
-        "s3:BypassGovernanceRetention", request.object_key, acl=attributes.acl, tags=attributes.tags
+        "s3:BypassGovernanceRetention",
+        request.object_key,
+        acl=attributes.acl,
+        tags=attributes.tags,
+        context=context,
     )
 
     def change(old: Attributes) -> Attributes:
@@ -219,11 +236,13 @@ async def get_object_legal_hold(door: Door, request: S3Request) -> S3Response:
 
 async def put_object_legal_hold(door: Door, request: S3Request) -> S3Response:
     """PUT ?legal-hold of an object."""
-    version = await named_version(door, request, "s3:PutObjectLegalHold")
-    _demand_lock(request.bucket.parsed)
-    root = await sent(request, "LegalHold")
+    root = await sent(request, "LegalHold", DOCUMENT_BYTES_MAX)
     expect(root, one="Status")
-    held = choice(need_leaf(root, "Status"), "ON", "OFF") == "ON"
+    status = choice(need_leaf(root, "Status"), "ON", "OFF")
+    held = status == "ON"
+    context = {"s3:object-lock-legal-hold": status}
+    version = await named_version(door, request, "s3:PutObjectLegalHold", context=context)
+    _demand_lock(request.bucket.parsed)
 
     def change(old: Attributes) -> Attributes:
         return msgspec.structs.replace(old, legal_hold=held, legal_hold_ended=not held)

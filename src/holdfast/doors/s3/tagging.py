@@ -38,6 +38,8 @@ BUCKET_TAGS_MAX: Final = 50
 KEY_UNITS_MAX: Final = 128
 VALUE_UNITS_MAX: Final = 256
 HEADER: Final = "x-amz-tagging"
+DOCUMENT_BYTES_MAX: Final = 128 << 10
+"""More than the longest tags that may be, however they are written."""
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9 _.:/=+\-@]*")
 _PUNCTUATION: Final = frozenset("_.:/=+-@")
@@ -108,6 +110,15 @@ def _may_be(text: str) -> bool:
     return all(char in _PUNCTUATION or unicodedata.category(char)[0] in "LNZ" for char in text)
 
 
+def tag_context(tags: Mapping[str, str]) -> dict[str, str | list[str]]:
+    """The values of the condition keys that speak of the tags a request brings."""
+    named: dict[str, str | list[str]] = {
+        f"s3:requestobjecttag/{name.lower()}": value for name, value in tags.items()
+    }
+    named["s3:requestobjecttagkeys"] = list(tags)
+    return named
+
+
 def read_tags(nodes: Iterable[Node]) -> dict[str, str]:
     """`<Tag>` elements; raises S3Error MalformedXML, or InvalidTag for a key given twice."""
     tags: dict[str, str] = {}
@@ -168,8 +179,11 @@ async def get_object_tagging(door: Door, request: S3Request) -> S3Response:
 
 async def put_object_tagging(door: Door, request: S3Request) -> S3Response:
     """PUT ?tagging of an object."""
-    version = await named_version(door, request, "s3:PutObjectTagging", "s3:PutObjectVersionTagging")
-    tags = read_tagging(await sent(request, "Tagging"), OBJECT_TAGS_MAX)
+    # What tags are to be put may be what a policy asks about, so they are read before it is asked.
+    tags = read_tagging(await sent(request, "Tagging", DOCUMENT_BYTES_MAX), OBJECT_TAGS_MAX)
+    version = await named_version(
+        door, request, "s3:PutObjectTagging", "s3:PutObjectVersionTagging", tag_context(tags)
+    )
 
     def change(attributes: Attributes) -> Attributes:
         return msgspec.structs.replace(attributes, tags=tags)
