@@ -23,6 +23,7 @@ class Kind(NamedTuple):
 KINDS: Final[dict[str, Kind]] = {
     "AccessControlListNotSupported": Kind(400, "The bucket does not allow ACLs"),
     "AccessDenied": Kind(403, "Access Denied"),
+    "AccessForbidden": Kind(403, "CORSResponse: CORS is not enabled for this bucket."),
     "AccountProblem": Kind(403, "There is a problem with your account."),
     "AllAccessDisabled": Kind(403, "All access to this resource has been disabled."),
     "AmbiguousGrantByEmailAddress": Kind(400, "The email address belongs to more than one account."),
