@@ -178,6 +178,8 @@ class BucketSettings(Kept, frozen=True, kw_only=True, omit_defaults=True):
     ownership: Literal["", "BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"] = ""
     public_access_block: PublicAccessBlock | None = None
     policy: str = ""
+    policy_binds_root: bool = False
+    """The owner's root gave up its right to mend a policy that shuts it out."""
     tags: dict[str, str] | None = None
     cors: tuple[CorsRule, ...] = ()
     lifecycle: tuple[LifecycleRule, ...] = ()

@@ -5,7 +5,7 @@ Pure. In this order, as S3 has it:
     1. The access key's permit must allow the action: it only ever narrows.
     2. Without a bucket (listing one's buckets, making one) a signature is all that is needed.
     3. A policy statement that denies ends it, whoever asks; only the root of the bucket's owner can always
-       see, replace and remove the policy, or nobody could mend a slip.
+       see, replace and remove the policy, or nobody could mend a slip, unless it gave that up expressly.
     4. A policy statement that allows is enough, unless the policy is public and public policies are
        restricted to the owner's account, or the object is somebody else's.
     5. The owner may: of the bucket what concerns the bucket, writing and deleting in it included; of the
@@ -53,6 +53,7 @@ class BucketFacts(NamedTuple):
     account: str
     acl: AccessList | None = None
     policy: Policy | None = None
+    policy_binds_root: bool = False
     lists_off: bool = False
     ignore_public_lists: bool = False
     restrict_public_policy: bool = False
@@ -61,6 +62,7 @@ class BucketFacts(NamedTuple):
 class Asked(NamedTuple):
     """What is asked. `context` has the values of condition keys by lower-case name.
 
+    `fresh` says that the object is the one that the request itself makes.
     `bucket` is None for actions about no bucket, or about one that is not there yet.
     """
 
@@ -70,6 +72,7 @@ class Asked(NamedTuple):
     key: str | None
     object_acl: AccessList | None
     context: Mapping[str, str | list[str]]
+    fresh: bool = False
 
 
 def judge(identity: Identity, asked: Asked) -> Verdict:
@@ -83,7 +86,8 @@ def judge(identity: Identity, asked: Asked) -> Verdict:
             return Verdict(False, "the request is not signed")
         return Verdict(True, "the tenant's own")
     owner = not identity.anonymous and identity.tenant_id == bucket.tenant_id
-    if owner and not identity.user_name and asked.action in ROOT_ALWAYS:
+    root = owner and not identity.user_name
+    if root and asked.action in ROOT_ALWAYS and not bucket.policy_binds_root:
         return Verdict(True, "the bucket's owner always may")
     return _ruled(identity, asked, bucket, owner=owner)
 
@@ -114,9 +118,13 @@ def _granted(identity: Identity, asked: Asked, bucket: BucketFacts, *, concerns_
     """What the access control lists say."""
     if bucket.lists_off:
         return Verdict(False, "no policy allows it, and access control lists are switched off")
-    acl = asked.object_acl if concerns_object else bucket.acl
-    table = acls.ON_OBJECT if concerns_object else acls.ON_BUCKET
-    permission = table.get(asked.action)
+    if asked.fresh and asked.action == "s3:PutObjectAcl":
+        # Who may write an object by the bucket's list may give it a list of its own.
+        acl, permission = bucket.acl, acls.ON_BUCKET["s3:PutObject"]
+    elif concerns_object:
+        acl, permission = asked.object_acl, acls.ON_OBJECT.get(asked.action)
+    else:
+        acl, permission = bucket.acl, acls.ON_BUCKET.get(asked.action)
     if acl is None or permission is None:
         return Verdict(False, "neither a policy nor an access control list allows it")
     granted = acls.grants(

@@ -82,6 +82,7 @@ class Access:
         acl: Acl | None = None,
         tags: Mapping[str, str] | None = None,
         context: Context | None = None,
+        fresh: bool = False,
     ) -> None:
         """Raises S3Error("AccessDenied") unless the action is allowed.
 
@@ -91,11 +92,12 @@ class Access:
             acl: the object's list; None: the object is the bucket owner's, and private.
             tags: the object's tags, where it is known.
             context: further values of condition keys, by lower-case name.
+            fresh: whether the request itself makes the object.
         """
         self.judged = True
         if self._own and (acl is None or key is None or acl.owner_id == self.identity.canonical_id):
             return
-        verdict = self._verdict(action, key, acl, tags, context)
+        verdict = self._verdict(action, key, acl, tags, context, fresh=fresh)
         if not verdict.allowed:
             # Strangers are not told which rule it was: it would tell them of the rules.
             why = f"Access Denied: {verdict.reason}." if self.is_owner or self._record is None else ""
@@ -126,6 +128,8 @@ class Access:
         acl: Acl | None,
         tags: Mapping[str, str] | None,
         context: Context | None,
+        *,
+        fresh: bool = False,
     ) -> Verdict:
         facts = self._facts
         if facts is None and self._record is not None:
@@ -140,7 +144,7 @@ class Access:
             for name, value in (tags or {}).items():
                 more[f"s3:existingobjecttag/{name.lower()}"] = value
             known = _Layered(more, known)
-        return judge(self.identity, Asked(action, facts, self.bucket_name, key, acl, known))
+        return judge(self.identity, Asked(action, facts, self.bucket_name, key, acl, known, fresh))
 
 
 class _Layered(Mapping[str, "str | list[str]"]):
@@ -175,6 +179,7 @@ def _facts_of(record: Bucket, settings: BucketSettings) -> BucketFacts:
         account=account_of(record.tenant),
         acl=settings.acl,
         policy=policy_of(settings.policy) if settings.policy else None,
+        policy_binds_root=settings.policy_binds_root,
         lists_off=lists_off(settings),
         ignore_public_lists=block is not None and block.ignore_acls,
         restrict_public_policy=block is not None and block.restrict,

@@ -76,7 +76,7 @@ async def acl_from_headers(door: Door, request: S3Request, *, bucket: bool = Fal
     bucket_owner = canonical_id_of(record.tenant)
     if not given:
         return None if owner.canonical_id == bucket_owner else _of(owner, [_full(owner)])
-    request.access.demand("s3:PutObjectAcl", request.key)
+    request.access.demand("s3:PutObjectAcl", request.key, fresh=True)
     acl = await parse_acl_headers(door.people, headers, owner, bucket_owner)
     check_acl_allowed(settings, acl, bucket_owner)
     return None if _says_nothing(acl, bucket_owner) else acl
