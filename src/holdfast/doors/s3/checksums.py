@@ -131,7 +131,7 @@ def claimed_md5(headers: Mapping[str, str]) -> str:
     if value is None:
         return ""
     if len(decoded(value) or b"") != _MD5_BYTES:
-        raise S3Error("InvalidDigest", **{"Content-MD5": value})
+        raise S3Error("InvalidDigest")
     return value
 
 

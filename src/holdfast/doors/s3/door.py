@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from holdfast.files.histories import Histories
     from holdfast.files.multiparts import Multiparts
     from holdfast.files.request_log import RequestLog
+    from holdfast.files.restores import Restores
     from holdfast.gateway.objects import Gateway
     from holdfast.nodes.classes import Classes
     from holdfast.tenants.keys import Keys
@@ -50,5 +51,6 @@ class Door:
     request_log: RequestLog | None = None
     default_ownership: str = "ObjectWriter"
     """The ownership setting of buckets made without one."""
+    restores: Restores | None = None
     usable_nodes: Callable[[], int | None] = nobody_knows
     """How many nodes can take shards now; None where nobody knows."""

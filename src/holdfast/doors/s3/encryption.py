@@ -57,6 +57,8 @@ class CustomerKey(NamedTuple):
 
 
 PLAIN: Final = Sealing()
+MANAGED: Final = [(SSE, "AES256")]
+"""What is shown of everything that is sealed with a managed key."""
 
 
 def wanted_sealing(
@@ -189,7 +191,7 @@ def answer_headers(attributes: Attributes, default_kms_key: str) -> list[tuple[s
     """How an object is encrypted, in headers; `default_kms_key` names the key of aws:kms that named none."""
     sse = attributes.sse
     if sse in {"", "AES256"}:
-        return [(SSE, "AES256")]
+        return MANAGED
     if sse == "customer":
         return [
             (f"{CUSTOMER}algorithm", "AES256"),

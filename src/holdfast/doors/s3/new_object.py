@@ -1,0 +1,196 @@
+"""What a request asks a new object to be: the same headers for a Put, a Copy, a multipart upload, a form.
+
+Nothing is read or written here but accounts that an access control list names. Each thing that is asked for
+beside the bytes (tags, locks, a list) needs a right of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from holdfast.doors.s3 import checksums, encryption, storage_classes, tagging
+from holdfast.doors.s3.acl_headers import acl_from_headers
+from holdfast.doors.s3.encryption import Sealing
+from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.lock_operations import HOLD_HEADER, MODE_HEADER, UNTIL_HEADER, lock_from_headers
+from holdfast.doors.s3.metadata_headers import redirect_location, stored_headers
+from holdfast.files import locking
+from holdfast.files.attributes import Attributes, Retention
+from holdfast.files.notifying import first_status
+from holdfast.world.errors import Refusal
+
+if TYPE_CHECKING:
+    from holdfast.doors.s3.door import Door
+    from holdfast.doors.s3.request import S3Request
+
+OBJECT_BYTES_MAX: Final = 5 << 30
+"""The most that one request may bring."""
+_NO_TAGS: Final[dict[str, str]] = {}
+_NOBODY: Final[dict[str, str]] = {}
+_REFUSED: Final = (
+    "x-amz-write-offset-bytes",
+    "x-amz-object-lock-event-hold",
+    "x-amz-object-lock-event-hold-duration-days",
+    "x-amz-object-lock-event-hold-duration-years",
+)
+"""Headers whose neglect would break a promise."""
+
+
+class NewObject(NamedTuple):
+    """What a request asks for. `attributes` are without a checksum; `storage_class` is Holdfast's."""
+
+    attributes: Attributes
+    storage_class: str
+    sealing: Sealing
+
+
+async def new_object(door: Door, request: S3Request) -> NewObject:
+    """Reads all headers that say what a new object shall be.
+
+    Raises:
+        S3Error: AccessDenied for what needs a right, and each header's own error.
+    """
+    headers, record, key = request.headers, request.bucket, request.object_key
+    settings = record.parsed
+    for name in _REFUSED:
+        if name in headers:
+            raise S3Error("NotImplemented", Header=name)
+    content, metadata = stored_headers(headers)
+    tags = demand_tags(request, headers.get(tagging.HEADER))
+    sealing = encryption.wanted_sealing(
+        headers, settings.encryption, secure=request.secure, remote=request.remote
+    )
+    retention, hold = demand_locks(request)
+    if retention is None and settings.object_lock is not None:
+        retention = locking.default_retention(settings, request.now)
+    shown_class = storage_classes.named_class(headers.get("x-amz-storage-class"), door.classes)
+    attributes = Attributes(
+        storage_class=shown_class,
+        headers=content,
+        metadata=metadata,
+        tags=tags,
+        acl=await acl_from_headers(door, request),
+        sse=sealing.sse,
+        kms_key_id=sealing.kms_key_id,
+        kms_context=sealing.kms_context,
+        bucket_key=sealing.bucket_key,
+        customer_key_md5=sealing.customer_key_md5,
+        retention=retention,
+        legal_hold=hold,
+        replication_status="" if settings.replication is None else first_status(settings, key, tags),
+        website_redirect=redirect_location(headers),
+    )
+    redundancy = storage_classes.redundancy_of(
+        shown_class, record.storage_class, door.classes, door.usable_nodes()
+    )
+    request.access.demand("s3:PutObject", key, context=tag_context(tags))
+    return NewObject(attributes, redundancy, sealing)
+
+
+def demand_tags(request: S3Request, header: str | None) -> dict[str, str]:
+    """The tags that a header gives the new object, if the caller may give any."""
+    if not header:
+        return _NO_TAGS
+    tags = tagging.parse_header(header)
+    tagging.check(tags, tagging.OBJECT_TAGS_MAX)
+    request.access.demand("s3:PutObjectTagging", request.key, context=tag_context(tags))
+    return tags
+
+
+def tag_context(tags: Mapping[str, str]) -> dict[str, str | list[str]] | None:
+    """The values of the condition keys that speak of the tags a request brings."""
+    if not tags:
+        return None
+    named: dict[str, str | list[str]] = {
+        f"s3:requestobjecttag/{name.lower()}": value for name, value in tags.items()
+    }
+    named["s3:requestobjecttagkeys"] = list(tags)
+    return named
+
+
+def demand_locks(request: S3Request) -> tuple[Retention | None, bool]:
+    """The locks that headers put on the new object, if the caller may put any."""
+    headers = request.headers
+    if MODE_HEADER not in headers and UNTIL_HEADER not in headers and HOLD_HEADER not in headers:
+        return None, False
+    retention, hold = lock_from_headers(request, request.bucket.parsed, request.now)
+    if retention is not None:
+        request.access.demand("s3:PutObjectRetention", request.key)
+    if HOLD_HEADER in headers:
+        request.access.demand("s3:PutObjectLegalHold", request.key)
+    return retention, hold
+
+
+def demand_size(size: int | None) -> None:
+    """Raises S3Error EntityTooLarge for a body that no single request may bring."""
+    if size is not None and size > OBJECT_BYTES_MAX:
+        raise S3Error("EntityTooLarge", ProposedSize=size, MaxSizeAllowed=OBJECT_BYTES_MAX)
+
+
+class Announced(NamedTuple):
+    """What a request says of its body: `checksum` is the algorithm to keep, `expected` what must be so."""
+
+    checksum: str
+    expected: dict[str, str]
+    payload_sha256: bool
+
+    def in_s3(self, refusal: Refusal) -> S3Error | Refusal:
+        """What is said of a body that was refused; refusals about anything else stay as they are."""
+        if refusal.code == "object.unknown":
+            # A write requires an object, by its ETag, where there is none.
+            return S3Error("NoSuchKey")
+        if refusal.code != "digest.wrong":
+            return refusal
+        algorithm = str(refusal.facts.get("algorithm", ""))
+        expected, found = (str(refusal.facts.get(name, "")) for name in ("expected", "calculated"))
+        if algorithm == "SHA256" and self.payload_sha256:
+            return S3Error(
+                "XAmzContentSHA256Mismatch",
+                ClientComputedContentSHA256=expected,
+                S3ComputedContentSHA256=(checksums.decoded(found) or b"").hex(),
+            )
+        name = "Content-MD5" if algorithm == "MD5" else algorithm
+        return S3Error(
+            "BadDigest",
+            f"The {name} you specified did not match the calculated checksum.",
+            ExpectedDigest=expected,
+            CalculatedDigest=found,
+        )
+
+
+def announced(request: S3Request) -> Announced:
+    """What the headers claim of the body, whose signed hash is then compared with all else, not by itself.
+
+    Raises:
+        S3Error: InvalidRequest or InvalidDigest for claims that are none.
+    """
+    claimed = checksums.claimed(request.headers)
+    md5 = checksums.claimed_md5(request.headers)
+    expected = {claimed.algorithm: claimed.value} if claimed.value else {}
+    if md5:
+        expected["MD5"] = md5
+    if claimed.algorithm == "SHA256":
+        # Two claims of the same digest: the body compares the signed one itself.
+        return Announced(claimed.algorithm, expected, payload_sha256=False)
+    signed = request.body.take_sha256()
+    if signed:
+        expected["SHA256"] = signed
+    return Announced(claimed.algorithm, expected, payload_sha256=bool(signed))
+
+
+def etag_kind(sealing: Sealing) -> Literal["md5", "opaque"]:
+    """Whether the ETag is the MD5 of the bytes: not where S3's is not, which saves taking it."""
+    return "md5" if sealing.sse in {"", "AES256"} else "opaque"
+
+
+def told(request: S3Request, event: str) -> tuple[str, Mapping[str, str]]:
+    """The event and who caused it, for buckets that tell somebody."""
+    settings = request.bucket.parsed
+    if not settings.notifications and not settings.notifications_eventbridge and settings.replication is None:
+        return "", _NOBODY
+    return event, {
+        "principal": request.identity.canonical_id,
+        "ip": request.remote,
+        "request_id": request.request_id,
+    }
