@@ -48,6 +48,10 @@ class Lease:
         self._taken: list[tuple[_Shelf, memoryview] | None] = list(taken)
         self.plain, self.slot = (slot for _, slot in taken)
 
+    async def slot_to_fill(self) -> memoryview:
+        """The slot, when it is there to be written to."""
+        return self.slot
+
     def give_plain(self) -> None:
         """Gives the plain buffer back; nothing may use a view of it any more."""
         self._give(PLAIN)
@@ -92,7 +96,11 @@ class Memory:
 
     async def lease(self, holder: object, *, plain: int, slot: int) -> Lease:
         """Buffers of at least these sizes; `holder` is the transfer they are for."""
-        kinds = [(PLAIN, _rounded(plain)), (SLOT, _rounded(slot))]
+        taken = await self.take(holder, [(PLAIN, rounded(plain)), (SLOT, rounded(slot))])
+        return Lease(self, id(holder), taken)
+
+    async def take(self, holder: object, kinds: list[Kind]) -> list[tuple[_Shelf, memoryview]]:
+        """A buffer of each kind, all of them or none yet; each is brought back by `returned`."""
         total = sum(size for _, size in kinds)
         mark = id(holder)
         if self._waiting or not self._fits(mark, total):
@@ -108,7 +116,7 @@ class Memory:
                 raise
         else:
             self._reserve(mark, total)
-        return Lease(self, mark, [self._take(kind) for kind in kinds])
+        return [self._take(kind) for kind in kinds]
 
     def returned(self, holder: int, shelf: _Shelf, buffer: memoryview) -> None:
         """A lease gave back a buffer."""
@@ -127,6 +135,9 @@ class Memory:
     def _fits(self, mark: int, total: int) -> bool:
         return self._used + total <= self.budget or mark not in self._held
 
+    def _may_pass(self, mark: int) -> bool:
+        return mark not in self._held
+
     def _reserve(self, mark: int, total: int) -> None:
         self._used += total
         self._held[mark] = self._held.get(mark, 0) + total
@@ -144,7 +155,7 @@ class Memory:
             turn, mark, total = self._waiting.popleft()
             if turn.done():
                 continue
-            if self._fits(mark, total) and (not again or mark not in self._held):
+            if self._fits(mark, total) and (not again or self._may_pass(mark)):
                 self._reserve(mark, total)
                 turn.set_result(None)
             else:
@@ -182,6 +193,7 @@ class Memory:
             shelf.pool.close()
 
 
-def _rounded(size: int) -> int:
+def rounded(size: int) -> int:
+    """The size of the buffer in which so many bytes are kept: few kinds serve all."""
     step = STEP_SMALL if size <= STEP else STEP
     return max(step, -(-size // step) * step)

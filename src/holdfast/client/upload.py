@@ -8,7 +8,7 @@ refused. How many chunks are under way is bounded by the session's memory and th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -33,10 +33,12 @@ from holdfast.protocol.control import (
     UploadState,
     UploadTicket,
 )
-from holdfast.protocol.nouns import ChunkDone, ChunkRecord, Target, VersionInfo
+from holdfast.protocol.nouns import ChunkDone, ChunkRecord, Envelope, Target, VersionInfo
 from holdfast.world.errors import Failure, Refusal
 
 ABORT_SECONDS = 5.0
+TIDY_SECONDS = 30.0
+"""How long an upload that fails waits for what it sent to be acknowledged."""
 TOLD_TOGETHER = 4
 """Finished chunks that are recorded at a time where no later attempt could go on from them."""
 
@@ -67,17 +69,19 @@ class Begun:
     data_key: bytes = field(repr=False)
     recorded: Mapping[int, ChunkRecord] = field(default_factory=dict)
     chunk_ids: Sequence[bytes] = ()
+    envelope: Envelope | None = None
 
 
 async def begin(gear: Gear, wish: Wish, size: int | None) -> Begun:
     """Opens an upload under a fresh data key; raises what the coordinator refuses."""
     data_key = gear.chance.bytes(KEY_BYTES)
     chunk_ids = [gear.chance.bytes(CHUNK_ID_BYTES)] if size != 0 else []
+    envelope = keys.new_envelope(gear.key, data_key, gear.chance.bytes(NONCE_BYTES))
     ticket = await gear.control.call(
         UploadBegin(
             bucket=wish.bucket,
             key=wish.key,
-            envelope=keys.new_envelope(gear.key, data_key, gear.chance.bytes(NONCE_BYTES)),
+            envelope=envelope,
             storage_class=wish.storage_class,
             size=size,
             chunk_size=wish.chunk_size,
@@ -89,7 +93,9 @@ async def begin(gear: Gear, wish: Wish, size: int | None) -> Begun:
             chunk_ids=chunk_ids,
         )
     )
-    return Begun(wish.bucket, wish.key, _usable(ticket), data_key, chunk_ids=chunk_ids)
+    return Begun(
+        wish.bucket, wish.key, _usable(ticket), data_key, chunk_ids=chunk_ids, envelope=envelope
+    )
 
 
 async def resume(gear: Gear, wish: Wish, upload_id: str) -> Begun | None:
@@ -145,8 +151,22 @@ class Upload:
         *,
         resumable: bool = False,
         progress: ProgressCallback | None = None,
+        beside: Callable[[memoryview], Awaitable[None]] | None = None,
+        tidy: bool = False,
     ) -> None:
-        """`resumable`: what is finished is recorded at once, for an attempt after this one to go on from."""
+        """One that moves the source's bytes to the nodes.
+
+        Args:
+            gear: what the session's transfers work with.
+            source: read once, from its beginning.
+            begun: what the coordinator said.
+            resumable: what is finished is recorded at once, for an attempt after this one to go on from.
+            progress: told of what was moved.
+            beside: given each chunk's plain bytes in order, one at a time, while they are sealed. It must not
+                return before it is done with them, also when it is cancelled.
+            tidy: when the source fails, chunks under way are let finish and all are recorded, so that
+                aborting the upload deletes every shard that was sent.
+        """
         ticket = begun.ticket
         self._gear = gear
         self._source = source
@@ -157,6 +177,9 @@ class Upload:
         self._redundancy: Redundancy = redundancy_of(ticket.redundancy)
         self._chunk_size = ticket.chunk_size
         self._meter = Meter(source.size, progress)
+        self._beside = beside
+        self._tidy = tidy
+        self._passing: dict[int, asyncio.Task[None]] = {}
         self._chunks: dict[int, ChunkRecord] = {}
         self._leases: dict[int, Lease] = {}
         self._planner = Planner(
@@ -179,12 +202,19 @@ class Upload:
         """Moves everything and commits; raises the first failure, having stopped all that was under way."""
         try:
             async with Attempts[int, None]() as under_way:
-                await self._read_all(under_way)
-                while under_way.busy:
-                    (await under_way.settled()).result()
-            await self._source.check()
+                try:
+                    await self._read_all(under_way)
+                    while under_way.busy:
+                        (await under_way.settled()).result()
+                    await self._source.check()
+                except Failure:
+                    if self._tidy:
+                        await self._finish_what_began(under_way)
+                    raise
             rest = await self._recorder.finish()
         finally:
+            for number in list(self._passing):
+                await self._let_pass(number)
             for lease in self._leases.values():
                 # Only of chunks that were stopped before they began.
                 lease.close()
@@ -208,6 +238,9 @@ class Upload:
                 break
             total += count
             self._leases[number] = lease
+            if self._beside is not None:
+                passing = self._pass_on(self._passing.get(number - 1), lease.plain[:count])
+                self._passing[number] = asyncio.ensure_future(passing)
             under_way.start(number, self._store(number, lease, count))
             number += 1
             if count < self._ahead(total - count):
@@ -231,6 +264,37 @@ class Upload:
         slot = layout.slot_length(size, self._redundancy)
         return await self._gear.memory.lease(self, plain=size, slot=slot)
 
+    async def _pass_on(self, before: asyncio.Task[None] | None, plain: memoryview) -> None:
+        """Hands a chunk to `beside`, after the one before it."""
+        assert self._beside is not None, "there is somebody to hand it to"
+        if before is not None:
+            # Should that one have failed, then so has the upload; what it said is said by its own chunk.
+            await asyncio.wait([before])
+        await self._beside(plain)
+
+    async def _passed(self, number: int) -> None:
+        """Until nobody beside the sealing needs the chunk's plain bytes; raises what `beside` raised."""
+        passing = self._passing.get(number)
+        if passing is not None:
+            await asyncio.shield(passing)
+
+    async def _let_pass(self, number: int) -> None:
+        """Until nobody beside the sealing needs the chunk's plain bytes, whatever became of it."""
+        passing = self._passing.get(number)
+        if passing is not None:
+            await asyncio.wait([passing])
+            if not passing.cancelled():
+                passing.exception()
+            self._passing.pop(number, None)
+
+    async def _finish_what_began(self, under_way: Attempts[int, None]) -> None:
+        """Waits a while for the chunks under way, and has all that are stored recorded."""
+        with suppress(Failure, TimeoutError):
+            async with asyncio.timeout(TIDY_SECONDS):
+                while under_way.busy:
+                    await under_way.settled()
+                await self._recorder.tell(await self._recorder.finish())
+
     async def _store(self, number: int, lease: Lease, count: int) -> None:
         try:
             plain = lease.plain[:count]
@@ -242,6 +306,7 @@ class Upload:
                 self._meter.add(count, skipped=True)
             self._chunks[number] = record
         finally:
+            await self._let_pass(number)
             del self._leases[number]
             lease.close()
 
@@ -256,6 +321,7 @@ class Upload:
     async def _seal_and_send(self, number: int, plain: memoryview, lease: Lease) -> ChunkRecord:
         gear = self._gear
         chunk_id = self._planner.chunk_id(number)
+        slot = await lease.slot_to_fill()
 
         def seal() -> tuple[ChunkRecord, Cargo]:
             sealed = gear.sealer.seal(
@@ -264,11 +330,12 @@ class Upload:
                 chunk_id=chunk_id,
                 number=number,
                 redundancy=self._redundancy,
-                slot=lease.slot,
+                slot=slot,
             )
             return sealed.record, Cargo(number, sealed.shards, sealed.roots)
 
         record, cargo = await run_whole(gear.offload, seal)
+        await self._passed(number)
         lease.give_plain()
 
         async def replace(indexes: list[int], used: list[bytes]) -> list[Target]:

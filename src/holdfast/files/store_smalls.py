@@ -162,9 +162,7 @@ _MOVE_ON = (
 )
 
 
-def add_small(
-    connection: Connection, sealed: bytes, *, length: int, storage_class: str, created: int
-) -> int:
+def add_small(connection: Connection, sealed: bytes, *, length: int, storage_class: str, created: int) -> int:
     """Keeps sealed bytes; their number."""
     values = {
         "storage_class": storage_class,

@@ -112,9 +112,9 @@ class Digests:
             for digest in quick:
                 digest.update(data)
 
-        works = [lambda digest=digest: digest.update(data) for digest in slow]
-        works += [all_quick] if quick else []
-        running = [asyncio.ensure_future(run_whole(offload, work)) for work in works]
+        running = [asyncio.ensure_future(run_whole(offload, digest.update, data)) for digest in slow]
+        if quick:
+            running.append(asyncio.ensure_future(run_whole(offload, all_quick)))
         if not running:
             return
         try:
@@ -137,6 +137,8 @@ class Digests:
 def check(found: Mapping[str, bytes], expected: Mapping[str, str]) -> None:
     """Raises Refusal("digest.wrong"), naming the algorithm, unless each expected digest is the one found."""
     for algorithm, written in expected.items():
+        if algorithm not in found:
+            raise Refusal("request.invalid", f"A {algorithm[:20]} came that nobody had announced.")
         if found[algorithm] != parse(written):
             raise Refusal(
                 "digest.wrong",

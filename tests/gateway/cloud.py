@@ -1,0 +1,79 @@
+"""A gateway over a whole simulated cluster: real rooms, agents, vaults and links; only the world is not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+from tests.simulation.cluster import Cluster
+
+from holdfast.files.bucket_records import BucketRecords
+from holdfast.files.histories import Histories
+from holdfast.files.multiparts import Multiparts
+from holdfast.files.operations import file_operations
+from holdfast.files.records import Bucket, Version
+from holdfast.files.upload import Uploads
+from holdfast.gateway.body import BytesBody
+from holdfast.gateway.objects import Gateway
+from holdfast.gateway.wish import PutWish
+from holdfast.nodes.journal import journal_deletions
+from holdfast.world.simulated.world import World, simulate
+
+
+class GatewayCloud:
+    """The cluster of the simulation tests with a gateway on its coordinator's machine."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.cluster = Cluster(world)
+        self.bucket: Bucket
+        self.gateway: Gateway
+
+    async def start(self, *, memory_bytes: int = 64 << 20) -> GatewayCloud:
+        await self.cluster.start()
+        rooms, machine = self.cluster.rooms, self.cluster.coordinator
+        database, clock, chance = self.cluster.database, machine.clock, machine.chance
+        seams: dict[str, Any] = {
+            "database": database, "places": rooms.places, "journal": journal_deletions, "clock": clock,
+            "chance": chance, "offload": machine.offload(),
+        }  # fmt: skip
+        self.buckets = BucketRecords(database, clock)
+        self.histories = Histories(database, clock, chance)
+        self.multiparts = Multiparts(database, clock, chance)
+        self.uploads = Uploads(**seams)
+        self.gateway = Gateway(
+            database=database, handlers=file_operations(**seams), places=rooms.places,
+            histories=self.histories, multiparts=self.multiparts, uploads=self.uploads, keys=rooms.keys,
+            network=machine.network, clock=clock, chance=chance, offload=machine.offload(),
+            memory_bytes=memory_bytes,
+        )  # fmt: skip
+        self.bucket = await self.buckets.create(self.cluster.tenant_id, "photos", "small")
+        return self
+
+    async def put(self, key: str, content: bytes, **changes: Any) -> Version:
+        return await self.gateway.put(self.bucket, key, BytesBody(content), PutWish(**changes))
+
+    async def get(
+        self, version: Version, start: int = 0, stop: int | None = None, customer_key: bytes | None = None
+    ) -> bytes:
+        stop = version.size if stop is None else stop
+        return await joined(self.gateway.read(version, start, stop, customer_key))
+
+
+async def joined(pieces: AsyncGenerator[memoryview]) -> bytes:
+    """All of it, copied while each piece was valid."""
+    into = bytearray()
+    async with aclosing(pieces):
+        async for piece in pieces:
+            into += piece
+    return bytes(into)
+
+
+def told(story: Callable[[GatewayCloud], Awaitable[Any]], *, seed: int = 1, **changes: Any) -> Any:
+    """What the story returns that is told of a fresh cloud."""
+
+    async def tell(world: World) -> Any:
+        return await story(await GatewayCloud(world).start(**changes))
+
+    return simulate(tell, seed)
