@@ -18,7 +18,7 @@ import botocore
 MODEL = Path(botocore.__file__).parent / "data" / "s3" / "2006-03-01" / "service-2.json.gz"
 TABLE = Path(__file__).resolve().parents[1] / "src" / "holdfast" / "doors" / "s3" / "operation_table.py"
 
-HEAD = '''"""S3's operations, written by scripts/s3_operations.py from the public service model: change that, not this.
+HEAD = '''"""S3's operations, written by scripts/s3_operations.py from the public service model.
 
 Which of them are served, and what they demand, is said in `operations`.
 """

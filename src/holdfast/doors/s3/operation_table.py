@@ -1,4 +1,4 @@
-"""S3's operations, written by scripts/s3_operations.py from the public service model: change that, not this.
+"""S3's operations, written by scripts/s3_operations.py from the public service model.
 
 Which of them are served, and what they demand, is said in `operations`.
 """

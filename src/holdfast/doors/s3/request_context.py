@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 
     from holdfast.doors.s3.request import S3Request
 
-_OF_HEADERS: Final = (
+_OF_ITS_NAME: Final = (
     "x-amz-acl", "x-amz-content-sha256", "x-amz-copy-source", "x-amz-grant-full-control", "x-amz-grant-read",
     "x-amz-grant-read-acp", "x-amz-grant-write", "x-amz-grant-write-acp", "x-amz-metadata-directive",
     "x-amz-object-ownership", "x-amz-server-side-encryption", "x-amz-server-side-encryption-aws-kms-key-id",
     "x-amz-server-side-encryption-customer-algorithm", "x-amz-storage-class",
     "x-amz-website-redirect-location", "if-match", "if-none-match",
 )  # fmt: skip
-_RENAMED: Final = {
+_OF_HEADERS: Final = {
+    **{name: f"s3:{name}" for name in _OF_ITS_NAME},
     "user-agent": "aws:useragent",
     "referer": "aws:referer",
     "x-amz-object-lock-mode": "s3:object-lock-mode",
@@ -70,15 +71,8 @@ def conditions_of(request: S3Request, authentication: str, region: str) -> dict[
     }
     if request.remote:
         found["aws:sourceip"] = request.remote
-    for name in _OF_HEADERS:
-        if name in request.headers:
-            found[f"s3:{name}"] = request.headers[name]
-    for name, key in _RENAMED.items():
-        if name in request.headers:
-            found[key] = request.headers[name]
-    for name, key in _OF_QUERY.items():
-        if name in request.query:
-            found[key] = request.query[name]
+    for values, keys in ((request.headers, _OF_HEADERS), (request.query, _OF_QUERY)):
+        found |= {key: values[name] for name, key in keys.items() if name in values}
     if authentication:
         found["s3:authtype"] = _AUTHENTICATION[authentication]
         found["s3:signatureversion"] = "AWS4-HMAC-SHA256"

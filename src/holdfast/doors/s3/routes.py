@@ -65,7 +65,7 @@ def route(method: str, level: Level, query: Mapping[str, str], headers: Mapping[
 def _selector(method: str, level: Level, query: Mapping[str, str]) -> str:
     found = [name for name in query if name in SELECTORS]
     if level == "object" and method == "PUT" and PART_NUMBER in query and not found:
-        # Whoever numbers a part means no whole object; that the upload is not named is for its handler to say.
+        # Whoever numbers a part means no whole object; its handler says that the upload is not named.
         return UPLOAD_ID
     if len(found) > 1 and LIST_TYPE in found:
         found.remove(LIST_TYPE)

@@ -1,0 +1,57 @@
+"""What a request's headers announce of its body: how long, how framed, how signed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from holdfast.doors.s3.authentication import STREAMING, STREAMING_SIGNED, Authenticated
+from holdfast.doors.s3.body import Claims, RequestBody
+from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.signed_chunks import ChunkDecoder
+from holdfast.protocol.sigv4 import UNSIGNED_PAYLOAD
+
+if TYPE_CHECKING:
+    from starlette.types import Receive
+
+DECODED_LENGTH: Final = "x-amz-decoded-content-length"
+TRAILER: Final = "x-amz-trailer"
+_LENGTH_DIGITS_MAX: Final = 15
+
+
+def body_of(
+    receive: Receive, headers: Mapping[str, str], who: Authenticated, *, needs_length: bool
+) -> RequestBody:
+    """The body, nothing of it read; raises S3Error for announcements that cannot be."""
+    announced = headers.get("content-length")
+    chunked = "transfer-encoding" in headers
+    if announced is None and not chunked and needs_length:
+        raise S3Error("MissingContentLength")
+    continues = headers.get("expect", "").lower() == "100-continue"
+    empty = not chunked and announced in {None, "0"}
+    if who.payload in STREAMING:
+        if headers.get(DECODED_LENGTH) is None:
+            raise S3Error("MissingContentLength")
+        size = _length(headers[DECODED_LENGTH])
+        decoder = ChunkDecoder(size, signing=who.chunks, trailers=_trailers(headers, who.payload))
+        claims = Claims(size=size, empty=empty, expects_continue=continues)
+        return RequestBody(receive, headers, claims, decoder)
+    hashed = "" if who.payload == UNSIGNED_PAYLOAD else who.payload
+    size_known = None if chunked else _length(announced or "0")
+    claims = Claims(size=size_known, sha256=hashed, empty=empty, expects_continue=continues)
+    return RequestBody(receive, headers, claims)
+
+
+def _length(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > _LENGTH_DIGITS_MAX:
+        raise S3Error("InvalidArgument", "A length must be a whole number.", ArgumentValue=text[:40])
+    return int(text)
+
+
+def _trailers(headers: Mapping[str, str], payload: str) -> tuple[str, ...] | None:
+    named = headers.get(TRAILER)
+    if payload == STREAMING_SIGNED:
+        if named is not None:
+            raise S3Error("InvalidRequest", f"{TRAILER} was sent, but the body's form has no trailers.")
+        return None
+    return tuple(name.strip().lower() for name in (named or "").split(",") if name.strip())

@@ -1,0 +1,114 @@
+"""One request while it is served: what came and what became of it, for its answer and for logs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import unquote_to_bytes
+
+from holdfast.doors.s3.authentication import Wire, query_of
+from holdfast.doors.s3.failures import S3Error
+from holdfast.tenants.identity import ANONYMOUS, Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
+
+    from holdfast.doors.s3.body import RequestBody
+    from holdfast.doors.s3.hosts import Place
+    from holdfast.files.records import Bucket
+
+KEY_BYTES_MAX: Final = 1024
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """Plain facts; filled in as they become known."""
+
+    method: str
+    raw_path: str
+    raw_query: str
+    raw_headers: list[tuple[str, str]]
+    headers: dict[str, str]
+    now: int
+    request_id: str
+    remote: str
+    secure: bool
+    query: Mapping[str, str] = field(default_factory=dict)
+    bucket_name: str | None = None
+    key: str | None = None
+    website: bool = False
+    operation: str = ""
+    identity: Identity = ANONYMOUS
+    authentication: str = ""
+    record: Bucket | None = None
+    body: RequestBody | None = None
+    status: int = 0
+    error: str = ""
+    sent: int = 0
+
+    @property
+    def host(self) -> str:
+        """The Host header."""
+        return self.headers.get("host", "")
+
+    @property
+    def wire(self) -> Wire:
+        """What is signed of it."""
+        return Wire(self.method, self.raw_path, self.raw_query, self.raw_headers, self.headers, self.query)
+
+    @property
+    def level(self) -> Literal["service", "bucket", "object"]:
+        """What it is about: the service, a bucket or an object."""
+        if self.bucket_name is None:
+            return "service"
+        return "bucket" if self.key is None else "object"
+
+    def read_target(self, place: Place) -> None:
+        """Takes bucket, key and query from host and target; raises S3Error for what is no text."""
+        path = self.raw_path
+        if place.bucket is not None:
+            bucket, key = place.bucket, path[1:]
+            self.website = place.website
+        else:
+            bucket, _, key = path[1:].partition("/")
+            if "%" in bucket:
+                bucket = _text(bucket)
+        if not path.startswith("/"):
+            raise S3Error("InvalidURI")
+        self.query = query_of(self.raw_query)
+        if bucket:
+            self.bucket_name = bucket
+        elif key:
+            raise S3Error("InvalidBucketName", BucketName="")
+        if key:
+            self.key = _text(key) if "%" in key else key
+            if len(key) > KEY_BYTES_MAX and len(self.key.encode()) > KEY_BYTES_MAX:
+                raise S3Error("KeyTooLongError", Size=len(self.key.encode()), MaxSizeAllowed=KEY_BYTES_MAX)
+
+
+def exchange_of(scope: MutableMapping[str, Any], now: int, request_id: str) -> Exchange:
+    """The request of an ASGI scope, nothing of it judged yet."""
+    raw_headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+    headers: dict[str, str] = {}
+    for name, value in raw_headers:
+        text = value.strip()
+        headers[name] = f"{headers[name]},{text}" if name in headers else text
+    client = scope.get("client")
+    return Exchange(
+        method=scope["method"],
+        raw_path=scope["raw_path"].decode("latin-1"),
+        raw_query=scope["query_string"].decode("latin-1"),
+        raw_headers=raw_headers,
+        headers=headers,
+        now=now,
+        request_id=request_id,
+        remote=client[0] if client else "",
+        secure=scope.get("scheme") == "https",
+    )
+
+
+def _text(encoded: str) -> str:
+    try:
+        return unquote_to_bytes(encoded).decode()
+    except UnicodeDecodeError:
+        raise S3Error("InvalidURI") from None

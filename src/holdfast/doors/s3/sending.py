@@ -1,0 +1,152 @@
+"""Answers onto the wire: headers, bodies or none, and what is left of the request's body.
+
+A connection goes on only if the request's body is over. A little that is left is read and forgotten; where
+the client still waits for "100 Continue", or much is left, the connection is closed after the answer, and
+what comes meanwhile is read for a while, so that the client sees the answer and not a reset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.request import S3Response
+from holdfast.doors.s3.xml_writing import error_document
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from starlette.types import Message, Receive, Send
+
+    from holdfast.doors.s3.body import RequestBody
+    from holdfast.doors.s3.exchange import Exchange
+
+DRAIN_BYTES_MAX: Final = 256 << 10
+"""Of a body nobody wants, to keep its connection."""
+LINGER_BYTES_MAX: Final = 64 << 20
+LINGER_SECONDS: Final = 10.0
+"""How much and how long is read after an answer that ends its connection."""
+SEND_IDLE_SECONDS: Final = 120.0
+"""How long a client may take nothing of an answer."""
+BODILESS: Final = frozenset({204, 304})
+CLOSE: Final = ("connection", "close")
+
+
+class Cut(Exception):  # noqa: N818 - what is done, not what went wrong
+    """An answer failed after its head was sent: the connection must end, so that the client notices."""
+
+
+def error_response(error: S3Error, exchange: Exchange, host_id: str) -> S3Response:
+    """The answer that says an error."""
+    fields: dict[str, str | int] = dict(error.fields)
+    if exchange.key is not None and error.code == "NoSuchKey":
+        fields.setdefault("Key", exchange.key)
+    elif exchange.bucket_name is not None and error.code.startswith("NoSuchBucket"):
+        fields.setdefault("BucketName", exchange.bucket_name)
+    fields.setdefault("Resource", exchange.raw_path)
+    content = b""
+    if exchange.method != "HEAD" and error.status not in BODILESS:
+        content = error_document(error.code, error.message, fields.items(), exchange.request_id, host_id)
+    return S3Response(status=error.status, headers=list(error.headers), content=content)
+
+
+async def send_response(
+    exchange: Exchange, response: S3Response, extra: list[tuple[str, str]], receive: Receive, send: Send
+) -> None:
+    """Sends it all; raises `Cut` if it could not be sent to the end."""
+    body = exchange.body
+    headers = response.headers + extra
+    leave = False
+    if body is not None and not body.over:
+        leave = body.gone or body.waits_for_continue or not await body.drain(DRAIN_BYTES_MAX)
+        if leave:
+            headers.append(CLOSE)
+    start = _start(exchange, response, headers)
+    if response.stream is not None and exchange.method != "HEAD":
+        await _send_stream(exchange, start, response.stream, response.length, receive, send)
+        return
+    exchange.status = response.status
+    await send(start)
+    content = b"" if exchange.method == "HEAD" or response.status in BODILESS else response.content
+    exchange.sent = len(content)
+    if leave and body is not None and not body.gone and not body.waits_for_continue:
+        await send({"type": "http.response.body", "body": content, "more_body": True})
+        await _linger(body)
+        content = b""
+    await send({"type": "http.response.body", "body": content})
+
+
+def _start(exchange: Exchange, response: S3Response, headers: list[tuple[str, str]]) -> Message:
+    names = {name.lower() for name, _ in headers}
+    if response.status not in BODILESS and "content-length" not in names:
+        length = response.length if response.length is not None else len(response.content)
+        headers.append(("content-length", str(length)))
+    if response.content and "content-type" not in names:
+        headers.append(("content-type", "application/xml"))
+    raw = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+    return {"type": "http.response.start", "status": response.status, "headers": raw}
+
+
+async def _send_stream(
+    exchange: Exchange,
+    start: Message,
+    stream: AsyncGenerator[memoryview],
+    length: int | None,
+    receive: Receive,
+    send: Send,
+) -> None:
+    """Sends a stream piece by piece; what fails before its first piece can still be said in words."""
+    try:
+        piece: memoryview | None = await anext(stream, None)
+        exchange.status = start["status"]
+        await send(start)
+        watch: asyncio.Task[Any] | None = None
+        try:
+            while piece is not None:
+                exchange.sent += len(piece)
+                more = length is None or exchange.sent < length
+                # The server may hold what it is given for a while, and the view is only good until the next.
+                await _send_in_time(
+                    send, {"type": "http.response.body", "body": bytes(piece), "more_body": more}
+                )
+                if not more:
+                    return
+                if watch is None:
+                    watch = asyncio.ensure_future(receive())
+                piece = await _next_for(watch, stream)
+        except Cut:
+            raise
+        except Exception as error:
+            raise Cut(f"{type(error).__name__}: {error}") from error
+        finally:
+            if watch is not None:
+                watch.cancel()
+        if length is not None and exchange.sent != length:
+            raise Cut(f"{exchange.sent} bytes of {length} were read")
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        await stream.aclose()
+
+
+async def _next_for(watch: asyncio.Task[Any], stream: AsyncGenerator[memoryview]) -> memoryview | None:
+    """The stream's next piece, if the client is still there to have it."""
+    if watch.done():
+        raise Cut("the client hung up")
+    return await anext(stream, None)
+
+
+async def _send_in_time(send: Send, message: Message) -> None:
+    try:
+        async with asyncio.timeout(SEND_IDLE_SECONDS):
+            await send(message)
+    except TimeoutError:
+        raise Cut("the client takes nothing") from None
+
+
+async def _linger(body: RequestBody) -> None:
+    try:
+        async with asyncio.timeout(LINGER_SECONDS):
+            await body.drain(LINGER_BYTES_MAX)
+    except TimeoutError:
+        pass
