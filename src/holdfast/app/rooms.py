@@ -30,6 +30,7 @@ from holdfast.protocol.signing import SigningKey, key_id
 from holdfast.tenants.keys import Keys
 from holdfast.tenants.master import Master
 from holdfast.tenants.people import People
+from holdfast.tenants.users import Users
 from holdfast.upkeep.carrier import NodeCarrier
 from holdfast.upkeep.expire import Expire
 from holdfast.upkeep.losses import TakeLosses
@@ -78,6 +79,7 @@ class Rooms:
         self._issuer_key = issuer_key
         database, clock, chance = outside.database, outside.clock, outside.chance
         self.people = People(database, clock, chance)
+        self.users = Users(database, clock, chance)
         self.keys = Keys(database, master, clock, chance)
         self.classes = Classes(default=settings.default_class)
         self.fleet = Fleet(database, clock, heartbeat_seconds=settings.heartbeat_seconds)
