@@ -122,6 +122,7 @@ STREAMING: Final = frozenset(operation.name for operation in OPERATIONS if opera
 MODULES: Final = (
     "accelerate_operations",
     "acl_operations",
+    "attributes_operation",
     "buckets",
     "copying",
     "cors_operations",
@@ -139,6 +140,7 @@ MODULES: Final = (
     "public_access_operations",
     "reading",
     "replication_operations",
+    "restoring",
     "tagging",
     "versioning_operations",
     "website_operations",
