@@ -9,7 +9,7 @@ import pytest
 from tests.files.cloud import ALICE, CHUNK, CLOSING, ENVELOPE, SESSION, Cloud, finished
 
 from holdfast.chunks import layout
-from holdfast.files import store, store_chunks, store_uploads
+from holdfast.files import store_chunks, store_uploads, store_versions
 from holdfast.protocol import control, grants
 from holdfast.protocol.nouns import ChunkDone, ChunkRecord, VersionInfo
 from holdfast.world.errors import Refusal
@@ -56,7 +56,7 @@ async def test_a_small_object_takes_two_requests_to_store_and_one_to_find(cloud:
     assert sources.chunk == record
     assert sorted(source.index for source in sources.sources) == [0, 1, 2, 3, 4]
     assert {grants.read(source.grant).action for source in sources.sources} == {grants.Action.GET}
-    assert await cloud.database.read(store.usage_of, ALICE) == (4096, 1)
+    assert await cloud.database.read(store_versions.usage_of, ALICE) == (4096, 1)
     assert await cloud.deletions() == {}
 
 
@@ -105,7 +105,7 @@ async def test_a_commit_with_chunks_is_answered_alike_however_often_it_is_asked(
     done = await cloud.send(upload_id, records)
     first = await commit(cloud, upload_id, records, done)
     assert [await commit(cloud, upload_id, records, done) for _ in range(3)] == [first] * 3
-    assert await cloud.database.read(store.usage_of, ALICE) == (CHUNK + 5, 1)
+    assert await cloud.database.read(store_versions.usage_of, ALICE) == (CHUNK + 5, 1)
     assert await cloud.deletions() == {}
 
 
@@ -142,7 +142,7 @@ async def test_many_commits_of_one_upload_at_once_make_one_version(cloud: Cloud)
     )
     assert len({version.version_id for version in versions[:4]}) == 1
     assert await recorded(cloud, upload_id) == [0, 1, 2, 3]
-    assert await cloud.database.read(store.usage_of, ALICE) == (4 * CHUNK, 1)
+    assert await cloud.database.read(store_versions.usage_of, ALICE) == (4 * CHUNK, 1)
 
 
 async def test_a_version_of_more_chunks_than_asked_for_is_opened_without_plans(cloud: Cloud) -> None:

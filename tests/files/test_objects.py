@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.files.cloud import ALICE, CHUNK, SESSION, START, Cloud
 
-from holdfast.files import health, placed, store, store_chunks
+from holdfast.files import health, placed, store_buckets, store_chunks, store_versions
 from holdfast.files.places import Holder
 from holdfast.protocol import control, grants
 from holdfast.protocol.messages import shard_id
@@ -27,8 +27,8 @@ async def stat(cloud: Cloud, **changes) -> control.ObjectHealth:
 
 
 async def placement(cloud: Cloud, version_id: str, number: int = 0) -> tuple[int, ...]:
-    bucket = await cloud.database.read(store.bucket_named, "photos")
-    version = await cloud.database.read(store.version_by_id, bucket.id, version_id)
+    bucket = await cloud.database.read(store_buckets.bucket_named, "photos")
+    version = await cloud.database.read(store_versions.version_by_id, bucket.id, version_id)
     chunk = await cloud.database.read(store_chunks.chunk_numbered, version.stream, number)
     return placed.unpack(chunk.placement)
 
@@ -78,7 +78,7 @@ async def test_a_removed_object_is_gone_but_for_whoever_knows_its_version(cloud:
     opened = await cloud.ask(control.ReadOpen(bucket="photos", key="cat", version_id=version.version_id))
     assert opened.version == version
     assert len(await sources(cloud, version.version_id)) == 1
-    assert await cloud.database.read(store.usage_of, ALICE) == (0, 0)
+    assert await cloud.database.read(store_versions.usage_of, ALICE) == (0, 0)
 
 
 async def test_an_object_is_removed_only_in_the_version_that_was_meant(cloud: Cloud) -> None:

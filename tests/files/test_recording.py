@@ -35,7 +35,13 @@ def changed(record, **changes):
 async def test_the_migrations_make_the_tables_that_the_store_describes(database: Database) -> None:
     def differences(connection: Connection) -> list:
         names = set(store.metadata.tables)
-        options = {"include_object": lambda _o, name, kind, _r, _c: kind != "table" or name in names}
+        # Alembic cannot tell on SQLite which way an index goes; another test has an eye on this one.
+        unclear = ("index", "versions_hidden")
+        options = {
+            "include_object": lambda _o, name, kind, _r, _c: (
+                (kind != "table" or name in names) and (kind, name) != unclear
+            )
+        }
         context = MigrationContext.configure(connection, opts=options | {"compare_type": True})
         return compare_metadata(context, store.metadata)
 

@@ -8,7 +8,7 @@ import pytest
 from tests.files.cloud import ALICE, BOB, CHUNK, CLOSING, ENVELOPE, SESSION, START, Cloud, finished
 
 from holdfast.chunks import checksum
-from holdfast.files import placed, store, store_chunks, store_uploads
+from holdfast.files import placed, store_chunks, store_uploads, store_versions
 from holdfast.protocol import control, grants
 from holdfast.protocol.messages import shard_id
 from holdfast.protocol.nouns import ClassInfo, RedundancyInfo, VersionInfo
@@ -58,7 +58,7 @@ async def test_an_upload_becomes_a_version_that_reads_back_as_it_was_announced(c
         envelope=ENVELOPE,
         closing=CLOSING,
     )
-    assert await cloud.database.read(store.usage_of, ALICE) == (2 * CHUNK + 100, 1)
+    assert await cloud.database.read(store_versions.usage_of, ALICE) == (2 * CHUNK + 100, 1)
     assert await cloud.deletions() == {}
 
 
@@ -206,7 +206,7 @@ async def test_a_new_version_sends_the_one_before_to_the_trash_and_usage_follows
     assert (await current(cloud)).version == second
     opened = await cloud.ask(control.ReadOpen(bucket="photos", key="cat", version_id=first.version_id))
     assert opened.version == first
-    assert await cloud.database.read(store.usage_of, ALICE) == (3 * CHUNK, 1)
+    assert await cloud.database.read(store_versions.usage_of, ALICE) == (3 * CHUNK, 1)
 
 
 async def test_of_writers_racing_for_one_key_one_wins_whole(cloud: Cloud) -> None:
@@ -223,7 +223,7 @@ async def test_of_writers_racing_for_one_key_one_wins_whole(cloud: Cloud) -> Non
     records = uploads[versions.index(winner)][1]
     ids = await cloud.ask(control.ReadChunkIds(bucket="photos", version_id=winner.version_id))
     assert ids.ids == b"".join(record.chunk_id for record in records)
-    assert await cloud.database.read(store.usage_of, ALICE) == (winner.size, 1)
+    assert await cloud.database.read(store_versions.usage_of, ALICE) == (winner.size, 1)
 
 
 async def test_of_twenty_writers_that_require_the_key_to_be_absent_exactly_one_wins(cloud: Cloud) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from holdfast.files import store
+from holdfast.files import assembling, store_buckets
 from holdfast.files.answered import check_token, once
+from holdfast.files.bucket_records import filled_bucket, taken_bucket, unknown_bucket
 from holdfast.files.names import check_bucket_name
 from holdfast.files.places import Places
+from holdfast.files.records import Bucket
 from holdfast.protocol.control import LIST_KEYS_MAX, BucketList, BucketMake, BucketRemove, Done
 from holdfast.protocol.control import Buckets as BucketPage
 from holdfast.protocol.nouns import BucketInfo
@@ -16,52 +18,39 @@ from holdfast.world.database import Database
 from holdfast.world.errors import Refusal
 
 
-def owned_bucket(connection: Connection, tenant: str, name: str) -> store.Bucket:
+def owned_bucket(connection: Connection, tenant: str, name: str) -> Bucket:
     """The tenant's bucket; raises Refusal("bucket.unknown"), also for a bucket of somebody else."""
-    bucket = store.bucket_named(connection, name)
+    bucket = store_buckets.bucket_named(connection, name)
     if bucket is None or bucket.tenant != tenant:
-        raise Refusal(
-            "bucket.unknown",
-            f"There is no bucket '{name[:80]}'.",
-            advice="Make it first, or check its name.",
-            bucket=name[:80],
-        )
+        raise unknown_bucket(name)
     return bucket
 
 
-def make(connection: Connection, tenant: str, name: str, storage_class: str, now: int) -> store.Bucket:
+def make(connection: Connection, tenant: str, name: str, storage_class: str, now: int) -> Bucket:
     """Makes a bucket; raises Refusal("bucket.exists"), whoever has the name."""
-    held = store.bucket_named(connection, name)
+    held = store_buckets.bucket_named(connection, name)
     if held is not None:
-        yours = held.tenant == tenant
-        raise Refusal(
-            "bucket.exists",
-            f"You already have a bucket '{name}'." if yours else f"The bucket name '{name}' is taken.",
-            advice="" if yours else "Names are shared by all tenants: choose another one.",
-            bucket=name,
-            yours=yours,
-        )
-    return store.add_bucket(connection, tenant, name, storage_class, now)
+        raise taken_bucket(name, yours=held.tenant == tenant)
+    return store_buckets.add_bucket(connection, tenant, name, storage_class, now)
 
 
-def remove(connection: Connection, tenant: str, name: str) -> None:
+def remove(connection: Connection, tenant: str, name: str, now: int) -> None:
     """Removes an empty bucket; what is in its trash is freed in its time.
+
+    Multipart uploads do not keep it, as in S3: they are given up with it.
 
     Raises:
         Refusal: "bucket.unknown"; "bucket.not_empty" while it has objects or open uploads.
     """
     bucket = owned_bucket(connection, tenant, name)
-    if store.bucket_in_use(connection, bucket.id):
-        raise Refusal(
-            "bucket.not_empty",
-            f"The bucket '{name}' still has objects or uploads under way.",
-            advice="Remove its objects and end its uploads first.",
-            bucket=name,
-        )
-    store.remove_bucket(connection, bucket.id)
+    of_bucket = (connection, bucket.id)
+    if store_buckets.bucket_has_versions(*of_bucket) or store_buckets.bucket_has_uploads(*of_bucket):
+        raise filled_bucket(name)
+    assembling.abort_all(connection, bucket.id, now)
+    store_buckets.remove_bucket(connection, bucket.id)
 
 
-def info(bucket: store.Bucket) -> BucketInfo:
+def info(bucket: Bucket) -> BucketInfo:
     """The bucket as its owner sees it."""
     return BucketInfo(bucket=bucket.name, created=bucket.created, storage_class=bucket.storage_class)
 
@@ -103,7 +92,7 @@ class Buckets:
 
         def work(connection: Connection) -> Done:
             def remove_it() -> Done:
-                remove(connection, tenant, request.bucket)
+                remove(connection, tenant, request.bucket, now)
                 return Done()
 
             return once(connection, tenant, request, request.token, now, remove_it)
@@ -113,7 +102,7 @@ class Buckets:
     async def list(self, tenant: str, request: BucketList) -> BucketPage:
         """The tenant's buckets by name, a page at a time."""
         limit = check_limit(request.limit, LIST_KEYS_MAX)
-        found = await self._database.read(store.buckets_of, tenant, request.after or "", limit + 1)
+        found = await self._database.read(store_buckets.buckets_of, tenant, request.after or "", limit + 1)
         shown = found[:limit]
         more = len(found) > limit > 0
         return BucketPage(buckets=[info(b) for b in shown], after=shown[-1].name if more else None)

@@ -1,9 +1,9 @@
-"""Making an upload a version: whole, in one transaction, once.
+"""Making an upload a version, or a part of a multipart upload: whole, in one transaction, once.
 
-The law: of writers of one key the last to commit wins with its whole object; the version before it goes to
-the trash. Preconditions are judged in that same transaction, so of many that require the key to be absent one
-wins. What is long (adding up a huge object's chunks) is read beforehand; the transaction only has to see that
-the upload's set of chunks is still the one that was added up.
+The law: of writers of one key the last to commit wins with its whole object; what becomes of the version
+before it is for the bucket's versioning. Preconditions are judged in that same transaction, so of many that
+require the key to be absent one wins. What is long (adding up a huge object's chunks) is read beforehand; the
+transaction only has to see that the upload's set of chunks is still the one that was added up.
 """
 
 from __future__ import annotations
@@ -14,17 +14,27 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from holdfast.chunks import checksum
-from holdfast.files import store, store_chunks, store_uploads
+from holdfast.files import (
+    assembling,
+    history,
+    store_chunks,
+    store_multiparts,
+    store_uploads,
+    store_versions,
+)
+from holdfast.files.attributes import ANYHOW, NOTHING, Conditions
 from holdfast.files.recording import known_upload, unknown_upload
-from holdfast.files.store import Bucket, Version
+from holdfast.files.records import Bucket, Content, Multipart, NewPart, NewVersion, Part, Version
 from holdfast.files.store_chunks import PlainSum
 from holdfast.files.store_uploads import Upload
+from holdfast.files.store_versions import Looked
+from holdfast.files.writing import LostRaceError, check_bucket, gone_bucket, put
 from holdfast.protocol.control import UploadCommit
 from holdfast.world.errors import Refusal
 
-
-class LostRaceError(Exception):
-    """Something changed between reading and committing; nothing was done: read again."""
+CREATED = "s3:ObjectCreated:Put"
+_PART = "part/"
+"""What the note of an upload begins with that became a part."""
 
 
 class Total(NamedTuple):
@@ -39,34 +49,63 @@ class Total(NamedTuple):
     """The first chunk, but for the last, that is not `chunk_size` long."""
 
 
+class NativeEnding(NamedTuple):
+    """The upload becomes the current version of its key, on the conditions it was begun with."""
+
+
+class VersionEnding(NamedTuple):
+    """The upload becomes this version; its content is the upload's."""
+
+    new: NewVersion
+    conditions: Conditions
+
+
+class PartEnding(NamedTuple):
+    """The upload becomes a part of a multipart upload; its content is the upload's."""
+
+    multipart: Multipart
+    part: NewPart
+
+
+Ending = NativeEnding | VersionEnding | PartEnding
+NATIVE = NativeEnding()
+NOTHING_YET = Content(0, "", "", 0, 0, 0, 0, 0, "", b"", b"", b"")
+"""In the place of the content of a version or part that an upload is going to fill."""
+
+
 class Seen(NamedTuple):
-    """An upload and the key it goes to, on one snapshot. `done`: the version that it became before."""
+    """An upload and the key it goes to, on one snapshot. `done`: what it became before."""
 
     upload: Upload
     bucket: Bucket
-    current: Version | None
-    sequence: int
+    looked: Looked
     sums: list[PlainSum]
-    done: Version | None
+    done: Version | Part | None
 
 
 def see(connection: Connection, tenant: str, upload_id: str) -> Seen:
     """Reads all that a commit depends on; raises Refusal("upload.unknown" | "bucket.unknown")."""
     upload = known_upload(connection, tenant, upload_id)
-    bucket = bucket_of(connection, upload)
+    looked = store_versions.look(connection, upload.bucket_id, upload.key)
+    if looked is None:
+        raise gone_bucket()
     if upload.state == "committed":
-        assert upload.version_id is not None, "a committed upload names its version"
-        version = store.version_by_id(connection, bucket.id, upload.version_id)
-        if version is None:
+        done = _become(connection, upload)
+        if done is None:
             raise unknown_upload(upload_id)
-        return Seen(upload, bucket, None, 0, [], version)
-    current = store.current_version(connection, bucket.id, upload.key)
-    if current is not None:
-        sequence = current.sequence + 1
-    else:
-        sequence = store.next_sequence(connection, bucket.id, upload.key)
+        return Seen(upload, looked.bucket, looked, [], done)
     sums = store_chunks.plain_sums(connection, upload.stream)
-    return Seen(upload, bucket, current, sequence, sums, None)
+    return Seen(upload, looked.bucket, looked, sums, None)
+
+
+def _become(connection: Connection, upload: Upload) -> Version | Part | None:
+    """What a committed upload has become, if that is still there."""
+    assert upload.version_id is not None, "a committed upload says what it became"
+    if upload.version_id.startswith(_PART):
+        _, multipart, number = upload.version_id.split("/")
+        part = store_multiparts.part_numbered(connection, int(multipart), int(number))
+        return part if part is not None and part.stream == upload.stream else None
+    return store_versions.version_by_id(connection, upload.bucket_id, upload.version_id)
 
 
 def add_up(chunk_size: int, sums: Sequence[PlainSum]) -> Total:
@@ -120,8 +159,9 @@ def check_total(summed: Total, request: UploadCommit) -> None:
         )
 
 
-def check_preconditions(current: Version | None, *, if_absent: bool, if_version: str | None) -> None:
+def check_preconditions(looked: Looked, *, if_absent: bool, if_version: str | None) -> None:
     """Raises Refusal("precondition.failed") where the key is not as the writer requires it."""
+    current = history.visible(looked.latest)
     if if_absent and current is not None:
         raise Refusal(
             "precondition.failed",
@@ -138,41 +178,50 @@ def check_preconditions(current: Version | None, *, if_absent: bool, if_version:
         )
 
 
-def commit(connection: Connection, request: UploadCommit, seen: Seen, version_id: str, now: int) -> Version:
+def check_ending(seen: Seen, ending: Ending) -> None:
+    """What can be told before the transaction: raises Refusal("precondition.failed" | "object.unknown")."""
+    if isinstance(ending, NativeEnding):
+        upload = seen.upload
+        check_preconditions(seen.looked, if_absent=upload.if_absent, if_version=upload.if_version)
+    elif isinstance(ending, VersionEnding):
+        history.check(ending.conditions, history.visible(seen.looked.latest))
+
+
+def commit(
+    connection: Connection, request: UploadCommit, seen: Seen, ending: Ending, version_id: str, now: int
+) -> Version | Part:
     """The transaction of `upload-commit`: every write is on condition that what was seen still stands.
 
-    Raises LostRaceError if it does not; Refusal("bucket.unknown").
+    Raises:
+        LostRaceError: it does not.
+        Refusal: "bucket.unknown", "precondition.failed", "multipart.unknown".
     """
-    upload = seen.upload
-    bucket_of(connection, upload)
-    if not store_uploads.mark_committed(connection, upload, version_id, now):
+    upload, content = seen.upload, _content(seen.upload, request)
+    became = version_id
+    if isinstance(ending, PartEnding):
+        became = f"{_PART}{ending.multipart.id}/{ending.part.number}"
+    if not store_uploads.mark_committed(connection, upload, became, now):
         raise LostRaceError
-    if seen.current is not None and not store.trash_version(connection, seen.current, now):
-        raise LostRaceError
-    version = _version(upload, request, version_id, seen.sequence, now)
-    if not store.add_version(connection, version):
-        raise LostRaceError
-    store.add_usage(connection, version, now, sign=1)
-    return version
+    if isinstance(ending, PartEnding):
+        part = ending.part._replace(content=content)
+        return assembling.put_part(connection, ending.multipart, part, now)
+    check_bucket(connection, seen.looked)
+    check_ending(seen, ending)
+    if isinstance(ending, VersionEnding):
+        new, conditions = ending.new._replace(content=content, version_id=version_id), ending.conditions
+    else:
+        new, conditions = _native(upload, content, version_id), ANYHOW
+    return put(connection, seen.looked, upload.key, new, conditions, now)
 
 
-def bucket_of(connection: Connection, upload: Upload) -> Bucket:
-    """The bucket that the upload goes to."""
-    bucket = store.bucket_by_id(connection, upload.bucket_id)
-    if bucket is None:
-        raise Refusal("bucket.unknown", "The upload's bucket was removed.", advice="Make it again.")
-    return bucket
+def _native(upload: Upload, content: Content, version_id: str) -> NewVersion:
+    return NewVersion(
+        content, NOTHING, event=CREATED, user_metadata=upload.user_metadata, version_id=version_id
+    )
 
 
-def _version(upload: Upload, request: UploadCommit, version_id: str, sequence: int, now: int) -> Version:
-    return Version(
-        id=0,
-        tenant=upload.tenant,
-        bucket_id=upload.bucket_id,
-        key=upload.key,
-        version_id=version_id,
-        sequence=sequence,
-        stream=upload.stream,
+def _content(upload: Upload, request: UploadCommit) -> Content:
+    return Content(
         size=request.size,
         checksum=request.checksum,
         storage_class=upload.storage_class,
@@ -185,8 +234,5 @@ def _version(upload: Upload, request: UploadCommit, version_id: str, sequence: i
         envelope_key_id=upload.envelope_key_id,
         envelope_wrapped=upload.envelope_wrapped,
         closing=request.closing.sealed,
-        user_metadata=upload.user_metadata,
-        created=now,
-        state="current",
-        trashed_at=None,
+        stream=upload.stream,
     )

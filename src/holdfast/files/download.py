@@ -12,7 +12,7 @@ from holdfast.files.buckets import check_limit
 from holdfast.files.faults import suspects_of
 from holdfast.files.places import Holder, Places, ShardWish
 from holdfast.files.recording import CHUNKS_OF_VERSION_MAX
-from holdfast.files.store import Version
+from holdfast.files.records import Version
 from holdfast.files.store_chunks import Chunk
 from holdfast.files.upload import check_count, check_session_key
 from holdfast.files.versions import version_info
@@ -55,9 +55,10 @@ def range_of(
     _, version = versions.find_by_id(connection, tenant, bucket, version_id)
     if count == 0:
         return [], set()
-    found = store_chunks.chunk_range(connection, version.stream, first, count)
+    stream = versions.stream_of(version)
+    found = store_chunks.chunk_range(connection, stream, first, count)
     found = [chunk for chunk in found if chunk.number < first + count]
-    return found, suspects_of(store_chunks.faults_of(connection, version.stream, first, first + count - 1))
+    return found, suspects_of(store_chunks.faults_of(connection, stream, first, first + count - 1))
 
 
 def ids_of(
@@ -65,7 +66,7 @@ def ids_of(
 ) -> tuple[Version, list[bytes]]:
     """The version and the ids of its chunks from number `first`."""
     _, version = versions.find_by_id(connection, tenant, bucket, version_id)
-    return version, store_chunks.chunk_ids(connection, version.stream, first, limit)
+    return version, store_chunks.chunk_ids(connection, versions.stream_of(version), first, limit)
 
 
 def opened(
@@ -76,10 +77,11 @@ def opened(
     Raises Refusal("... .unknown").
     """
     bucket, version = versions.find(connection, tenant, bucket_name, key, version_id)
+    stream = versions.stream_of(version)
     if not 0 < version.chunk_count <= count:
         return bucket.name, version, [], set()
-    found = store_chunks.chunk_range(connection, version.stream, 0, count)
-    return bucket.name, version, found, suspects_of(store_chunks.faults_of(connection, version.stream))
+    found = store_chunks.chunk_range(connection, stream, 0, count)
+    return bucket.name, version, found, suspects_of(store_chunks.faults_of(connection, stream))
 
 
 class Downloads:

@@ -117,7 +117,7 @@ def lost_of(known: Iterable[Fault]) -> dict[tuple[int, int], int]:
 def report(connection: Connection, tenant: str, request: ShardReport, alias: int | None, now: int) -> None:
     """The transaction of `shard-report`; raises Refusal("bucket.unknown" | "object.unknown")."""
     _, version = versions.find_by_id(connection, tenant, request.bucket, request.version_id)
-    chunk = store_chunks.chunk_numbered(connection, version.stream, request.number)
+    chunk = store_chunks.chunk_numbered(connection, versions.stream_of(version), request.number)
     if chunk is not None and alias is not None:
         evidence = f"a reader of tenant {tenant} found it {request.fault}"
         note(connection, chunk, Report(request.index, alias, request.fault, evidence), now)

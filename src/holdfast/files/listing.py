@@ -12,7 +12,7 @@ on the entries shown, not on the keys in the bucket.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 _ROWS_MIN = 4
@@ -102,5 +102,95 @@ class Page(Generic[RowT]):
         if len(rows) == wanted and skip_to is not None:
             self._start = max(rows[-1].key + b"\0", skip_to)
             # Reads as far as the last read was of use: a burst that fell under one prefix is not repeated.
+            room = self._limit + 1 - len(self.rows) - len(self.prefixes)
+            self._burst = min(room, max(_ROWS_MIN, 2 * taken))
+
+
+WithinT = TypeVar("WithinT")
+
+
+class WantWithin(NamedTuple, Generic[WithinT]):
+    """The next rows to read where a key has several: those of the key `start` that come after `within`
+    (None: all of them), then those of the keys after it, below `end`.
+    """
+
+    start: bytes
+    within: WithinT | None
+    end: bytes | None
+    rows: int
+
+
+class HistoryPage(Generic[RowT, WithinT]):
+    """A page of rows of which a key may have several, each an entry; `order` says where one stands in its
+    key.
+
+    The law is that of `Page`. It begins after `key_marker`, or inside it after `within`. When it is full,
+    `more` is True, and the last entry shown is `last_row`, or the last common prefix where that is None.
+    """
+
+    def __init__(
+        self,
+        *,
+        prefix: bytes,
+        delimiter: bytes,
+        key_marker: bytes | None,
+        within: WithinT | None,
+        limit: int,
+        order: Callable[[RowT], WithinT],
+    ) -> None:
+        self._prefix = prefix
+        self._delimiter = delimiter
+        self._limit = limit
+        self._order = order
+        self._end = after_all(prefix)
+        self._start: bytes | None = prefix
+        self._within: WithinT | None = None
+        self._burst = limit + 1
+        self.rows: list[RowT] = []
+        self.prefixes: list[bytes] = []
+        self.last_row: RowT | None = None
+        self.more = False
+        if key_marker is not None:
+            self._begin(key_marker, within)
+
+    def _begin(self, marker: bytes, within: WithinT | None) -> None:
+        common = rolled_up(marker, self._prefix, self._delimiter)
+        if common is not None:
+            beyond = after_all(common)
+            self._start = None if beyond is None else max(self._prefix, beyond)
+        elif within is None or marker < self._prefix:
+            self._start = max(self._prefix, marker + b"\0")
+        else:
+            self._start, self._within = marker, within
+
+    def want(self) -> WantWithin[WithinT] | None:
+        """What to read next; None when the page is complete."""
+        if self._start is None or self._limit == 0 or (self._end is not None and self._start >= self._end):
+            return None
+        return WantWithin(self._start, self._within, self._end, self._burst)
+
+    def feed(self, rows: Sequence[RowT]) -> None:
+        """Takes the rows that `want` asked for: fewer than asked for means that they have ended."""
+        wanted, self._start = self._burst, None
+        skip_to: bytes | None = b""
+        taken = 0
+        for row in rows:
+            if skip_to is None or row.key < skip_to:
+                continue
+            taken += 1
+            if len(self.rows) + len(self.prefixes) == self._limit:
+                self.more = True
+                return
+            common = rolled_up(row.key, self._prefix, self._delimiter)
+            if common is None:
+                self.rows.append(row)
+                self.last_row = row
+            else:
+                self.prefixes.append(common)
+                self.last_row = None
+                skip_to = after_all(common)
+        if len(rows) == wanted and skip_to is not None:
+            last = rows[-1].key
+            self._start, self._within = (skip_to, None) if skip_to > last else (last, self._order(rows[-1]))
             room = self._limit + 1 - len(self.rows) - len(self.prefixes)
             self._burst = min(room, max(_ROWS_MIN, 2 * taken))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from holdfast.chunks.metadata import CHUNK_ID_BYTES
-from holdfast.files import faults, placed, store_chunks
+from holdfast.files import faults, placed, store_chunks, store_references
 from holdfast.files.recording import Journal
 from holdfast.files.store_chunks import Chunk, Fault
 from holdfast.nodes.journal import Loss, Losses, awaits_deletion
@@ -57,7 +57,7 @@ def page(connection: Connection, after: Position, limit: int) -> tuple[list[Chun
     by_chunk: dict[Position, list[Fault]] = {}
     for fault in known:
         by_chunk.setdefault((fault.stream, fault.number), []).append(fault)
-    classes = store_chunks.classes_of(connection, sorted({chunk.stream for chunk in found}))
+    classes = store_references.classes_of(connection, sorted({chunk.stream for chunk in found}))
     states = [
         _state(chunk, by_chunk.get((chunk.stream, chunk.number), []), classes[chunk.stream])
         for chunk in found

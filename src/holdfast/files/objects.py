@@ -6,14 +6,15 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from holdfast.files import health, names, store, store_chunks, versions
+from holdfast.files import health, names, store_chunks, store_listing, versions
 from holdfast.files.answered import check_token, once
 from holdfast.files.buckets import check_limit, owned_bucket
 from holdfast.files.faults import lost_of, suspects_of
+from holdfast.files.histories import draw_id
 from holdfast.files.listing import Page
 from holdfast.files.places import Places
 from holdfast.files.recording import CHUNKS_OF_VERSION_MAX
-from holdfast.files.store import Version
+from holdfast.files.records import Version
 from holdfast.files.store_chunks import Chunk
 from holdfast.files.versions import version_info
 from holdfast.protocol.control import (
@@ -25,6 +26,7 @@ from holdfast.protocol.control import (
     ObjectStat,
 )
 from holdfast.protocol.nouns import VersionInfo
+from holdfast.world.chance import Chance
 from holdfast.world.clock import Clock
 from holdfast.world.database import Database
 
@@ -46,7 +48,7 @@ def list_page(connection: Connection, tenant: str, bucket: str, page: Page[Versi
     """Fills the page from the bucket; raises Refusal("bucket.unknown")."""
     bucket_id = owned_bucket(connection, tenant, bucket).id
     while (wanted := page.want()) is not None:
-        page.feed(store.page_of_keys(connection, bucket_id, wanted.start, wanted.end, wanted.rows))
+        page.feed(store_listing.page_of_objects(connection, bucket_id, wanted))
 
 
 def look(
@@ -58,26 +60,28 @@ def look(
     first: int,
     limit: int,
 ) -> Looked:
-    """One snapshot of a version's placements; raises Refusal("bucket.unknown" | "object.unknown")."""
+    """One snapshot of a version's placements; raises Refusal("... .unknown")."""
     found, version = versions.find(connection, tenant, bucket, key, version_id)
-    known = store_chunks.faults_of(connection, version.stream)
+    stream = versions.stream_of(version)
+    known = store_chunks.faults_of(connection, stream)
     return Looked(
         bucket=found.name,
         version=version,
-        placements=store_chunks.placements(connection, version.stream),
+        placements=store_chunks.placements(connection, stream),
         suspects=suspects_of(known),
         lost=lost_of(known),
-        chunks=store_chunks.chunk_range(connection, version.stream, first, limit),
+        chunks=store_chunks.chunk_range(connection, stream, first, limit),
     )
 
 
 class ObjectOperations:
     """The object operations, each for one tenant."""
 
-    def __init__(self, *, database: Database, places: Places, clock: Clock) -> None:
+    def __init__(self, *, database: Database, places: Places, clock: Clock, chance: Chance) -> None:
         self._database = database
         self._places = places
         self._clock = clock
+        self._chance = chance
 
     async def list(self, tenant: str, request: ObjectList) -> Objects:
         """A page of keys in UTF-8 byte order; `after` names the last entry shown.
@@ -129,17 +133,18 @@ class ObjectOperations:
         )
 
     async def remove(self, tenant: str, request: ObjectRemove) -> VersionInfo:
-        """Moves the current version to the trash.
+        """Deletes the object: to the trash, or under a delete marker where its bucket keeps versions.
 
         Raises Refusal("bucket.unknown" | "object.unknown" | "precondition.failed" | "name.invalid").
         """
         check_token(request.token)
         key, now = names.encode_key(request.key), self._clock.now()
+        marker_id = draw_id(self._clock, self._chance)
 
         def work(connection: Connection) -> VersionInfo:
             def remove_it() -> VersionInfo:
                 bucket, version = versions.remove(
-                    connection, tenant, request.bucket, key, request.if_version, now
+                    connection, tenant, request.bucket, key, request.if_version, marker_id, now
                 )
                 return version_info(bucket.name, version)
 

@@ -34,7 +34,7 @@ def file_operations(
 ) -> dict[type[control.Operation], Handler]:
     """`await handlers[type(request)](tenant_id, request)` is the operation's reply, or raises its Refusal."""
     buckets = Buckets(database=database, places=places, clock=clock)
-    objects = ObjectOperations(database=database, places=places, clock=clock)
+    objects = ObjectOperations(database=database, places=places, clock=clock, chance=chance)
     uploads = Uploads(
         database=database, places=places, journal=journal, clock=clock, chance=chance, offload=offload
     )

@@ -18,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 
-from holdfast.files.store import add_if_free, chunks, shard_faults, uploads, versions
+from holdfast.files.store import add_if_free, chunks, shard_faults
 from holdfast.protocol.nouns import ChunkRecord
 
 _SIGN = 1 << 63
@@ -202,17 +202,6 @@ def chunks_after(connection: Connection, stream: int, number: int, limit: int) -
         .limit(limit)
     )
     return [Chunk(*row) for row in rows]
-
-
-def classes_of(connection: Connection, streams: Sequence[int]) -> dict[int, str]:
-    """The storage class of each stream: its version's, or its upload's while that is open."""
-    found: dict[int, str] = {}
-    for table in (uploads, versions):
-        rows = connection.execute(
-            select(table.c.stream, table.c.storage_class).where(table.c.stream.in_(streams))
-        )
-        found |= {row[0]: row[1] for row in rows}
-    return found
 
 
 def take_chunks(connection: Connection, stream: int, limit: int) -> list[Chunk]:

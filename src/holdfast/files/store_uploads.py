@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from holdfast.files.store import OPEN, add_if_free, doom, uploads
+from holdfast.files.store import OPEN, add_if_free, uploads
+from holdfast.files.store_references import doom
 from holdfast.protocol.nouns import Envelope, RedundancyInfo
 
 

@@ -12,7 +12,14 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from holdfast.files import names, store, store_answered, store_chunks, store_uploads
+from holdfast.files import (
+    names,
+    store_answered,
+    store_chunks,
+    store_references,
+    store_uploads,
+    store_versions,
+)
 from holdfast.files.recording import Journal, shards_of
 from holdfast.world.clock import Clock
 from holdfast.world.database import Database
@@ -56,20 +63,20 @@ def leftovers(
     return Leftovers(
         versions=[
             TrashedVersion(v.id, v.tenant, names.decode_key(v.key), v.version_id, v.size, v.trashed_at or 0)
-            for v in store.versions_in_trash(connection, trashed_before, limit)
+            for v in store_versions.versions_in_trash(connection, trashed_before, limit)
         ],
         uploads=[
             IdleUpload(u.upload_id, u.tenant, names.decode_key(u.key), u.state == "committed", u.last_active)
             for u in store_uploads.idle_uploads(connection, idle_since, limit)
         ],
-        streams=store.doomed_streams(connection, limit),
+        streams=store_references.doomed_streams(connection, limit),
         answers=store_answered.old_answers(connection, answered_before, limit),
     )
 
 
 def end_versions(connection: Connection, versions: list[TrashedVersion], now: int) -> int:
     """Forgets those that are still in the trash; how many."""
-    return sum(store.forget_version(connection, version.id, now) for version in versions)
+    return sum(store_references.forget_version(connection, version.id, now) for version in versions)
 
 
 def end_uploads(connection: Connection, uploads: list[IdleUpload], now: int) -> int:
@@ -93,7 +100,7 @@ def free_page(connection: Connection, stream: int, limit: int, journal: Journal,
     journal(connection, [place for chunk in taken for place in shards_of(chunk)], now)
     if len(taken) == limit:
         return True
-    store.undoom(connection, stream)
+    store_references.undoom(connection, stream)
     return False
 
 

@@ -11,16 +11,21 @@ from sqlalchemy import Connection
 from holdfast.chunks import layout
 from holdfast.chunks.metadata import CHUNK_ID_BYTES
 from holdfast.chunks.redundancy import Redundancy
-from holdfast.files import committing, names, recording, store, store_chunks, store_uploads
+from holdfast.files import committing, names, recording, store_chunks, store_uploads, writing
 from holdfast.files.answered import check_token
+from holdfast.files.attributes import ANYHOW, Conditions
+from holdfast.files.bucket_records import known_bucket
 from holdfast.files.buckets import check_limit, owned_bucket
-from holdfast.files.committing import LostRaceError, Seen, Total
+from holdfast.files.committing import Ending, PartEnding, Seen, Total, VersionEnding
+from holdfast.files.histories import draw_id
+from holdfast.files.multiparts import check_number
 from holdfast.files.places import Places, ShardWish
 from holdfast.files.recording import Journal, ProvenChunk, known_upload, unknown_upload
-from holdfast.files.store import Version
+from holdfast.files.records import Multipart, NewPart, NewVersion, Part, Version, pack_metadata
 from holdfast.files.store_chunks import PlainSum
 from holdfast.files.store_uploads import Upload
 from holdfast.files.versions import version_info
+from holdfast.files.writing import LostRaceError
 from holdfast.protocol.control import (
     PLAN_CHUNKS_MAX,
     RECORD_CHUNKS_MAX,
@@ -68,7 +73,7 @@ USED_MAX = 4096
 COMMIT_TRIES_MAX = 50
 COMMIT_PAUSE_SECONDS = 0.005
 
-_MODES = frozenset({"client", "gateway"})
+_MODES = frozenset({"client", "gateway", "customer"})
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,8 @@ def begin(connection: Connection, tenant: str, bucket_id: int, beginning: Beginn
         raise Trouble("database.busy", "The bucket was made anew meanwhile.", advice="Try again.")
     # Judged again at commit; here it saves sending an object that cannot be committed.
     if request.if_absent or request.if_version is not None:
-        current = store.current_version(connection, bucket.id, beginning.key)
-        committing.check_preconditions(current, if_absent=request.if_absent, if_version=request.if_version)
+        looked = writing.look(connection, bucket.id, beginning.key)
+        committing.check_preconditions(looked, if_absent=request.if_absent, if_version=request.if_version)
     added = store_uploads.add_upload(
         connection,
         Upload(
@@ -109,7 +114,7 @@ def begin(connection: Connection, tenant: str, bucket_id: int, beginning: Beginn
             envelope_mode=request.envelope.mode,
             envelope_key_id=request.envelope.key_id,
             envelope_wrapped=request.envelope.wrapped,
-            user_metadata=store.pack_metadata(request.metadata),
+            user_metadata=pack_metadata(request.metadata),
             if_absent=request.if_absent,
             if_version=request.if_version,
             state="open",
@@ -140,7 +145,7 @@ def show(
 ) -> tuple[Upload, str, list[store_chunks.Chunk]]:
     """The upload, its bucket's name and up to `limit` recorded chunks from number `first`."""
     upload = known_upload(connection, tenant, upload_id)
-    bucket = committing.bucket_of(connection, upload)
+    bucket = known_bucket(connection, upload.bucket_id)
     return upload, bucket.name, store_chunks.chunk_range(connection, upload.stream, first, limit)
 
 
@@ -161,18 +166,19 @@ def commit(
     connection: Connection,
     request: UploadCommit,
     seen: Seen,
+    ending: Ending,
     proven: list[ProvenChunk],
     journal: Journal,
     version_id: str,
     now: int,
-) -> Version:
+) -> Version | Part:
     """The transaction of `upload-commit`: records what came with it; both or neither.
 
     Raises LostRaceError, and what recording and committing raise.
     """
     if proven and recording.record(connection, seen.upload, proven, journal, now):
         seen = seen._replace(upload=seen.upload._replace(chunks_changed=seen.upload.chunks_changed + 1))
-    return committing.commit(connection, request, seen, version_id, now)
+    return committing.commit(connection, request, seen, ending, version_id, now)
 
 
 def with_proven(sums: list[PlainSum], proven: list[ProvenChunk]) -> list[PlainSum]:
@@ -319,31 +325,58 @@ class Uploads:
             Refusal: "upload.unknown", "upload.incomplete", "precondition.failed", "request.invalid", and what
                 `record` refuses of the chunks that came with it.
         """
+        name, done = await self._commit(tenant, request, committing.NATIVE)
+        assert isinstance(done, Version), "a client's upload becomes a version"
+        return version_info(name, done)
+
+    async def commit_version(
+        self, tenant: str, request: UploadCommit, new: NewVersion, conditions: Conditions = ANYHOW
+    ) -> Version:
+        """Like `commit`, as this version: its content is the upload's.
+
+        Raises what `commit` raises, and Refusal("object.unknown") for an ETag required of nothing.
+        """
+        _, done = await self._commit(tenant, request, VersionEnding(new, conditions))
+        assert isinstance(done, Version), "the upload was begun to become a version"
+        return done
+
+    async def commit_part(
+        self, tenant: str, request: UploadCommit, multipart: Multipart, part: NewPart
+    ) -> Part:
+        """Like `commit`, as this part of a multipart upload: its content is the upload's.
+
+        Raises what `commit` raises, and Refusal("multipart.unknown").
+        """
+        check_number(part.number)
+        _, done = await self._commit(tenant, request, PartEnding(multipart, part))
+        assert isinstance(done, Part), "the upload was begun to become a part"
+        return done
+
+    async def _commit(self, tenant: str, request: UploadCommit, ending: Ending) -> tuple[str, Version | Part]:
+        """The bucket's name, and what the upload has become."""
         check_count(len(request.chunks), RECORD_CHUNKS_MAX)
         if not 0 < len(request.closing.sealed) <= CLOSING_BYTES_MAX:
             raise Refusal("request.invalid", f"A closing has 1 to {CLOSING_BYTES_MAX} bytes.")
-        version_id = self._chance.bytes(ID_BYTES).hex()
+        version_id = draw_id(self._clock, self._chance)
         proven: list[ProvenChunk] | None = None
         for attempt in range(COMMIT_TRIES_MAX):
             seen = await self._database.read(committing.see, tenant, request.upload_id)
             if seen.done is not None:
-                return version_info(seen.bucket.name, seen.done)
+                return seen.bucket.name, seen.done
             if proven is None:
                 proven = await self._prove(seen.upload, request.chunks)
             sums = with_proven(seen.sums, proven)
             committing.check_total(await self._add_up(seen.upload.chunk_size, sums), request)
-            committing.check_preconditions(
-                seen.current, if_absent=seen.upload.if_absent, if_version=seen.upload.if_version
-            )
+            committing.check_ending(seen, ending)
             now = self._clock.now()
             try:
-                version = await self._database.transact(
-                    commit, request, seen, proven, self._journal, version_id, now
+                done = await self._database.transact(
+                    commit, request, seen, ending, proven, self._journal, version_id, now
                 )
             except LostRaceError:
                 await asyncio.sleep(self._chance.unit() * COMMIT_PAUSE_SECONDS * min(attempt, 10))
                 continue
-            return version_info(seen.bucket.name, version)
+            return seen.bucket.name, done
         raise Trouble(
             "database.busy",
             "Others kept writing the same key, or chunks of the same upload, at the same time.",
@@ -426,7 +459,7 @@ def check_envelope(envelope: Envelope) -> None:
         raise Refusal(
             "request.invalid",
             "The envelope is not a wrapped data key.",
-            advice="Its mode is 'client' or 'gateway', its key id and its wrapped key are not empty.",
+            advice="Its mode is one of three words, its key id and its wrapped key are not empty.",
         )
 
 

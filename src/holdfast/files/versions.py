@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from holdfast.files import names, store
+from holdfast.files import names, store_versions, writing
 from holdfast.files.buckets import owned_bucket
-from holdfast.files.store import Bucket, Version
+from holdfast.files.records import Bucket, Version, unpack_metadata
+from holdfast.files.writing import Removal
 from holdfast.protocol.nouns import VersionInfo
 from holdfast.world.errors import Refusal
+
+REMOVED = "s3:ObjectRemoved:Delete"
+MARKED = "s3:ObjectRemoved:DeleteMarkerCreated"
 
 
 def version_info(bucket: str, version: Version) -> VersionInfo:
@@ -22,7 +26,7 @@ def version_info(bucket: str, version: Version) -> VersionInfo:
         storage_class=version.storage_class,
         checksum=version.checksum,
         chunk_count=version.chunk_count,
-        metadata=store.unpack_metadata(version.user_metadata),
+        metadata=unpack_metadata(version.user_metadata),
     )
 
 
@@ -35,10 +39,10 @@ def find(
     """
     bucket = owned_bucket(connection, tenant, bucket_name)
     if version_id is None:
-        version = store.current_version(connection, bucket.id, key)
+        version = store_versions.current_version(connection, bucket.id, key)
     else:
-        version = store.version_by_id(connection, bucket.id, version_id)
-    if version is None or version.key != key:
+        version = store_versions.version_by_id(connection, bucket.id, version_id)
+    if version is None or version.marker or version.key != key:
         raise unknown_object(bucket_name, names.decode_key(key))
     return bucket, version
 
@@ -51,16 +55,22 @@ def find_by_id(
     Raises Refusal("bucket.unknown" | "object.unknown").
     """
     bucket = owned_bucket(connection, tenant, bucket_name)
-    version = store.version_by_id(connection, bucket.id, version_id)
-    if version is None:
+    version = store_versions.version_by_id(connection, bucket.id, version_id)
+    if version is None or version.marker:
         raise unknown_object(bucket_name, f"version {version_id[:80]}")
     return bucket, version
 
 
 def remove(
-    connection: Connection, tenant: str, bucket_name: str, key: bytes, if_version: str | None, now: int
+    connection: Connection,
+    tenant: str,
+    bucket_name: str,
+    key: bytes,
+    if_version: str | None,
+    marker_id: str,
+    now: int,
 ) -> tuple[Bucket, Version]:
-    """Moves the current version to the trash and returns it as it was.
+    """Deletes the key, as its bucket's versioning has it, and returns what was current.
 
     Raises Refusal("bucket.unknown" | "object.unknown" | "precondition.failed").
     """
@@ -72,9 +82,26 @@ def remove(
             advice="Look at it again, and decide anew.",
             version_id=version.version_id,
         )
-    trashed = store.trash_version(connection, version, now)
-    assert trashed, "it was read as current in this transaction"
+    looked = writing.look(connection, bucket.id, key)
+    events = Removal(event=REMOVED, marker_event=MARKED)
+    writing.put_marker(connection, looked, key, marker_id, events, now)
     return bucket, version
+
+
+def stream_of(version: Version) -> int:
+    """Where the version's chunks are; 0, which has none, for an empty object without a stream.
+
+    Raises Refusal("key.unknown") for what lies packed or in parts: only the gateway reads that.
+    """
+    if version.stream is not None:
+        return version.stream
+    if version.size:
+        raise Refusal(
+            "key.unknown",
+            "The object was sealed by the gateway, in parts or among others.",
+            advice="Read it through S3.",
+        )
+    return 0
 
 
 def unknown_object(bucket: str, key: str) -> Refusal:

@@ -18,6 +18,15 @@ class Database(Protocol):
     may be run more than once (a lost race is tried again). Raising rolls back and passes the error on.
     """
 
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether transactions run one after the other: then what one reads nobody changes before it ends.
+
+        Where they run beside one another, a transaction that reads what others write nearby may lose a race
+        with them and be run again.
+        """
+        ...
+
     async def transact(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:

@@ -267,6 +267,8 @@ class PostgresqlDatabase:
     While it is not, calls raise Trouble("database.unreachable").
     """
 
+    one_at_a_time = False
+
     def __init__(self, url: URL, *, chance: Chance, connections: int = CONNECTIONS) -> None:
         self._chance = chance
         server = _Server(make_engine(url))

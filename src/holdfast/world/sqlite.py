@@ -219,6 +219,8 @@ def read(job: Job, held: _Held) -> None:
 class SqliteDatabase:
     """A database in a file of this machine, made if missing. Close it to end its threads."""
 
+    one_at_a_time = True
+
     def __init__(
         self, path: str | Path, *, readers: int = READERS, busy_seconds: float = BUSY_SECONDS
     ) -> None:
@@ -248,6 +250,8 @@ class MemoryDatabase:
 
     `image` is a database file's content to start from, such as `migrations.upgrade.empty_image()`.
     """
+
+    one_at_a_time = True
 
     def __init__(self, image: bytes | None = None) -> None:
         self._held = _Held(":memory:", reading=False, busy_seconds=0.0)

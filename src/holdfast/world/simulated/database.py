@@ -27,7 +27,10 @@ class SimulatedDatabase:
 
     Some are run twice, the first time undone: a function that has effects outside the database, or that may
     not be run again, is found out. Its content outlives every simulated crash, as a durable server's does.
+    Callers must take it for a server on which transactions run beside one another.
     """
+
+    one_at_a_time = False
 
     def __init__(self, chance: SimulatedChance, *, seconds_max: float = 0.003) -> None:
         self._chance = chance
