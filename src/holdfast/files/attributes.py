@@ -78,6 +78,8 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     restored_until: int = 0
     restoring: bool = False
     replication_status: str = ""
+    replica_of: str = ""
+    """The id of the version that replication copied it from."""
     parts: tuple[PartInfo, ...] = ()
     website_redirect: str = ""
 

@@ -17,6 +17,8 @@ from holdfast.files.bucket_settings import (
 
 CREATED: Final = "s3:ObjectCreated:"
 MARKED: Final = "s3:ObjectRemoved:DeleteMarkerCreated"
+REPLICATOR: Final = "s3-replication"
+"""The principal that makes copies: what it makes is not copied on."""
 REPLICA: Final = "REPLICA"
 PENDING: Final = "PENDING"
 

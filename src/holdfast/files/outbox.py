@@ -19,7 +19,7 @@ from holdfast.world.clock import Clock
 from holdfast.world.database import Database
 
 if TYPE_CHECKING:
-    from holdfast.files.records import Bucket
+    from holdfast.files.records import Bucket, Version
 
 TEST_EVENT: Final = "s3:TestEvent"
 
@@ -54,7 +54,8 @@ def note(
         store_outbox.add_events(
             connection, [facts | {"target_id": target.target_id, "arn": target.arn} for target in targets]
         )
-    if notifying.may_replicate(settings, event, name):
+    ours = who.get("principal") == notifying.REPLICATOR
+    if not ours and notifying.may_replicate(settings, event, name):
         row = {"bucket_id": bucket.id, "key": key, "version_id": version_id}
         store_outbox.add_copy(connection, row | {"time": now, "attempts": 0, "due": now})
 
@@ -108,6 +109,21 @@ class Outbox:
     ) -> None:
         """Tells these targets that they are heard: for who has just set them."""
         await self._database.transact(note_test, bucket, list(targets), who=who, now=self._clock.now())
+
+    async def tell(self, bucket: Bucket, event: str, version: Version, who: Mapping[str, str]) -> None:
+        """Notes an event that no change of a key goes with."""
+        await self._database.transact(
+            note,
+            bucket,
+            event,
+            key=version.key,
+            size=version.size,
+            etag=version.etag,
+            version_id=None if bucket.versioning == "off" else version.s3_version_id,
+            sequencer=version.sequence,
+            who=who,
+            now=self._clock.now(),
+        )
 
     async def due_events(self, limit: int) -> list[EventRow]:
         """Events that may be told now, oldest first, those of a key and target in their order."""

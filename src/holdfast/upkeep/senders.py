@@ -1,7 +1,7 @@
 """Ways to carry an event to a target: over HTTP, to NATS or to an AMQP broker, by the target's URL.
 
 Only the operator writes these URLs, into the settings. What stands after `#` is not part of the address: it
-is the key that an HTTP message is signed with. No way follows a redirect, and no answer is read but its status.
+is the key that an HTTP message is signed with. No way follows a redirect; of answers only the status counts.
 The libraries of NATS (`nats-py`) and AMQP (`aio-pika`) are optional; without them such targets refuse.
 """
 

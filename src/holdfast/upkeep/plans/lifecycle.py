@@ -147,6 +147,15 @@ def expiration_of(
     return _expiry(fitting, created, max(day, DAY))
 
 
+def prefixes_of(rules: Iterable[LifecycleRule]) -> list[str]:
+    """The parts of a bucket that rules in force are about: no key has two of these prefixes."""
+    wanted: list[str] = []
+    for prefix in sorted({rule.filter.prefix for rule in rules if rule.enabled}):
+        if not wanted or not prefix.startswith(wanted[-1]):
+            wanted.append(prefix)
+    return wanted
+
+
 def due_at(since: int, days: int, day: int) -> int:
     """When something is so many days old: at the end of that day, unless days are shortened."""
     end = since + days * day
