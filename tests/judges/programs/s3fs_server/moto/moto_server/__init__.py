@@ -1,0 +1,1 @@
+"""Holds the server that the suite starts."""
