@@ -129,7 +129,6 @@ def _rule_element(rule: CorsRule) -> str:
 
 async def get_bucket_cors(_door: Door, request: S3Request) -> S3Response:
     """GET ?cors."""
-    request.access.demand("s3:GetBucketCORS")
     rules = request.bucket.parsed.cors
     if not rules:
         raise S3Error("NoSuchCORSConfiguration", BucketName=request.bucket.name)
@@ -138,7 +137,6 @@ async def get_bucket_cors(_door: Door, request: S3Request) -> S3Response:
 
 async def put_bucket_cors(door: Door, request: S3Request) -> S3Response:
     """PUT ?cors."""
-    request.access.demand("s3:PutBucketCORS")
     rules = read_cors(await sent(request, "CORSConfiguration"))
     await save(door, request, cors=rules)
     return done()
@@ -146,7 +144,6 @@ async def put_bucket_cors(door: Door, request: S3Request) -> S3Response:
 
 async def delete_bucket_cors(door: Door, request: S3Request) -> S3Response:
     """DELETE ?cors."""
-    request.access.demand("s3:PutBucketCORS")
     await save(door, request, cors=())
     return gone()
 

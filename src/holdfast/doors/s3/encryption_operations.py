@@ -91,14 +91,12 @@ def encryption_elements(setting: Encryption) -> str:
 
 async def get_bucket_encryption(_door: Door, request: S3Request) -> S3Response:
     """GET ?encryption."""
-    request.access.demand("s3:GetEncryptionConfiguration")
     setting = request.bucket.parsed.encryption or WITHOUT_SETTING
     return shown("ServerSideEncryptionConfiguration", encryption_elements(setting))
 
 
 async def put_bucket_encryption(door: Door, request: S3Request) -> S3Response:
     """PUT ?encryption."""
-    request.access.demand("s3:PutEncryptionConfiguration")
     setting = read_encryption(await sent(request, "ServerSideEncryptionConfiguration"))
     await save(door, request, encryption=setting)
     return done()
@@ -106,7 +104,6 @@ async def put_bucket_encryption(door: Door, request: S3Request) -> S3Response:
 
 async def delete_bucket_encryption(door: Door, request: S3Request) -> S3Response:
     """DELETE ?encryption: back to AES256."""
-    request.access.demand("s3:PutEncryptionConfiguration")
     await save(door, request, encryption=None)
     return gone()
 

@@ -348,7 +348,6 @@ def _transition_content(transition: Transition, unit: str) -> str:
 
 async def get_bucket_lifecycle(_door: Door, request: S3Request) -> S3Response:
     """GET ?lifecycle."""
-    request.access.demand("s3:GetLifecycleConfiguration")
     settings = request.bucket.parsed
     if not settings.lifecycle:
         raise S3Error("NoSuchLifecycleConfiguration", BucketName=request.bucket.name)
@@ -362,7 +361,6 @@ async def get_bucket_lifecycle(_door: Door, request: S3Request) -> S3Response:
 
 async def put_bucket_lifecycle(door: Door, request: S3Request) -> S3Response:
     """PUT ?lifecycle, in the present and in the older form."""
-    request.access.demand("s3:PutLifecycleConfiguration")
     minimum = request.headers.get(MINIMUM_SIZE_HEADER, "")
     if minimum and minimum not in MINIMUM_SIZES:
         invalid("Invalid value for the default minimum object size.", MINIMUM_SIZE_HEADER, minimum)
@@ -375,7 +373,6 @@ async def put_bucket_lifecycle(door: Door, request: S3Request) -> S3Response:
 
 async def delete_bucket_lifecycle(door: Door, request: S3Request) -> S3Response:
     """DELETE ?lifecycle."""
-    request.access.demand("s3:PutLifecycleConfiguration")
     await save(door, request, lifecycle=(), lifecycle_minimum_size="")
     return gone()
 

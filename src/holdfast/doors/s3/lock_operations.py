@@ -133,7 +133,6 @@ def lock_document(lock: ObjectLock) -> S3Response:
 
 async def get_object_lock_configuration(_door: Door, request: S3Request) -> S3Response:
     """GET ?object-lock."""
-    request.access.demand("s3:GetBucketObjectLockConfiguration")
     lock = request.bucket.parsed.object_lock
     if lock is None:
         raise S3Error("ObjectLockConfigurationNotFoundError", BucketName=request.bucket.name)
@@ -142,7 +141,6 @@ async def get_object_lock_configuration(_door: Door, request: S3Request) -> S3Re
 
 async def put_object_lock_configuration(door: Door, request: S3Request) -> S3Response:
     """PUT ?object-lock: also switches locks on, for a bucket that keeps versions."""
-    request.access.demand("s3:PutBucketObjectLockConfiguration")
     lock = read_lock(await sent(request, "ObjectLockConfiguration"))
 
     def change(bucket: Bucket, settings: BucketSettings) -> BucketSettings:

@@ -186,14 +186,12 @@ def _grant_element(grant: Grant) -> str:
 
 async def get_bucket_logging(_door: Door, request: S3Request) -> S3Response:
     """GET ?logging; an empty status if nothing is written down."""
-    request.access.demand("s3:GetBucketLogging")
     setting = request.bucket.parsed.logging
     return shown("BucketLoggingStatus", "" if setting is None else logging_elements(setting))
 
 
 async def put_bucket_logging(door: Door, request: S3Request) -> S3Response:
     """PUT ?logging; an empty status ends it."""
-    request.access.demand("s3:PutBucketLogging")
     asked = read_logging(await sent(request, "BucketLoggingStatus"))
     setting = None if asked is None else await _judged(door, request, asked)
     await save(door, request, logging=setting)

@@ -227,7 +227,6 @@ def _target_element(target: NotificationTarget) -> str:
 
 async def get_bucket_notification(_door: Door, request: S3Request) -> S3Response:
     """GET ?notification; an empty configuration if there is none."""
-    request.access.demand("s3:GetBucketNotification")
     settings = request.bucket.parsed
     return shown(
         "NotificationConfiguration",
@@ -237,7 +236,6 @@ async def get_bucket_notification(_door: Door, request: S3Request) -> S3Response
 
 async def put_bucket_notification(door: Door, request: S3Request) -> S3Response:
     """PUT ?notification; an empty configuration ends all."""
-    request.access.demand("s3:PutBucketNotification")
     targets, bridge = read_notifications(await sent(request, "NotificationConfiguration"))
     if request.headers.get(SKIP_HEADER, "").lower() != "true":
         _check_known(targets, door.notification_targets)

@@ -23,14 +23,12 @@ def read_payer(root: Node) -> Payer:
 
 async def get_bucket_request_payment(_door: Door, request: S3Request) -> S3Response:
     """GET ?requestPayment."""
-    request.access.demand("s3:GetBucketRequestPayment")
     payer = request.bucket.parsed.request_payer or "BucketOwner"
     return shown("RequestPaymentConfiguration", element("Payer", payer))
 
 
 async def put_bucket_request_payment(door: Door, request: S3Request) -> S3Response:
     """PUT ?requestPayment."""
-    request.access.demand("s3:PutBucketRequestPayment")
     payer = read_payer(await sent(request, "RequestPaymentConfiguration"))
     await save(door, request, request_payer=payer)
     return done()

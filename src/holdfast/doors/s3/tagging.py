@@ -148,7 +148,6 @@ def tag_elements(tags: Mapping[str, str]) -> str:
 
 async def get_bucket_tagging(_door: Door, request: S3Request) -> S3Response:
     """GET ?tagging of a bucket."""
-    request.access.demand("s3:GetBucketTagging")
     tags = request.bucket.parsed.tags
     if not tags:
         raise S3Error("NoSuchTagSet", BucketName=request.bucket.name)
@@ -157,7 +156,6 @@ async def get_bucket_tagging(_door: Door, request: S3Request) -> S3Response:
 
 async def put_bucket_tagging(door: Door, request: S3Request) -> S3Response:
     """PUT ?tagging of a bucket; S3 answers 204."""
-    request.access.demand("s3:PutBucketTagging")
     tags = read_tagging(await sent(request, "Tagging"), BUCKET_TAGS_MAX)
     await save(door, request, tags=tags or None)
     return gone()
@@ -165,7 +163,6 @@ async def put_bucket_tagging(door: Door, request: S3Request) -> S3Response:
 
 async def delete_bucket_tagging(door: Door, request: S3Request) -> S3Response:
     """DELETE ?tagging of a bucket."""
-    request.access.demand("s3:PutBucketTagging")
     await save(door, request, tags=None)
     return gone()
 

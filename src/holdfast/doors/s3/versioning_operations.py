@@ -63,7 +63,6 @@ def _check_suspension(bucket: Bucket) -> None:
 
 async def get_bucket_versioning(_door: Door, request: S3Request) -> S3Response:
     """GET ?versioning; says nothing of a bucket that never kept versions."""
-    request.access.demand("s3:GetBucketVersioning")
     bucket = request.bucket
     status = _SHOWN[bucket.versioning]
     mfa_delete = bucket.parsed.mfa_delete
@@ -72,7 +71,6 @@ async def get_bucket_versioning(_door: Door, request: S3Request) -> S3Response:
 
 async def put_bucket_versioning(door: Door, request: S3Request) -> S3Response:
     """PUT ?versioning."""
-    request.access.demand("s3:PutBucketVersioning")
     status, mfa_delete = read_versioning(await sent(request, "VersioningConfiguration"))
     _check_mfa(request, mfa_delete)
     bucket = request.bucket

@@ -180,7 +180,6 @@ def _rule_element(rule: RoutingRule) -> str:
 
 async def get_bucket_website(_door: Door, request: S3Request) -> S3Response:
     """GET ?website."""
-    request.access.demand("s3:GetBucketWebsite")
     website = request.bucket.parsed.website
     if website is None:
         raise S3Error("NoSuchWebsiteConfiguration", BucketName=request.bucket.name)
@@ -189,7 +188,6 @@ async def get_bucket_website(_door: Door, request: S3Request) -> S3Response:
 
 async def put_bucket_website(door: Door, request: S3Request) -> S3Response:
     """PUT ?website."""
-    request.access.demand("s3:PutBucketWebsite")
     website = read_website(await sent(request, "WebsiteConfiguration"))
     await save(door, request, website=website)
     return done()
@@ -197,7 +195,6 @@ async def put_bucket_website(door: Door, request: S3Request) -> S3Response:
 
 async def delete_bucket_website(door: Door, request: S3Request) -> S3Response:
     """DELETE ?website."""
-    request.access.demand("s3:DeleteBucketWebsite")
     await save(door, request, website=None)
     return gone()
 
