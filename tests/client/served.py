@@ -161,7 +161,7 @@ class Served:
             assert claim.access == ACCESS
             digest = hashlib.sha256(body).hexdigest()
             sigv4.verify(
-                claim, signed, secret=SECRET, region="local", service="holdfast",
+                claim, signed, secret=SECRET, region="us-east-1", service="holdfast",
                 now=SystemClock().now(), payload_hash=digest,
             )  # fmt: skip
             operation = OPERATIONS[request.match_info["name"]]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,12 +26,20 @@ from holdfast.agent.coordinator import HttpCoordinator
 from holdfast.agent.folder import make_private
 from holdfast.agent.home import Home, Settings
 from holdfast.agent.registration import register
+from holdfast.app.certificates import CA_FILE
 from holdfast.app.ports import LOOPBACK, free_ports, port_is_free
 from holdfast.app.private_file import write_private
 from holdfast.app.processes import Child
 from holdfast.app.room_here import room_at, shortage
 from holdfast.app.rooms import Rooms, open_rooms
-from holdfast.app.settings import FILE_NAME, WILDCARDS, listen_address, load_settings, write_settings
+from holdfast.app.settings import (
+    FILE_NAME,
+    WILDCARDS,
+    host_and_port,
+    listen_address,
+    load_settings,
+    write_settings,
+)
 from holdfast.chunks import key_file
 from holdfast.chunks.keys import TenantKey
 from holdfast.chunks.metadata import KEY_BYTES
@@ -151,8 +160,9 @@ class LocalCloud:
             if not self.profile_path.exists():
                 await self._make_tenant(rooms, endpoint)
             self.profile = read_profile(self.profile_path)
-            if self.profile.endpoint != endpoint:
-                self.profile = msgspec.structs.replace(self.profile, endpoint=endpoint)
+            region = rooms.settings.region
+            if (self.profile.endpoint, self.profile.region) != (endpoint, region):
+                self.profile = msgspec.structs.replace(self.profile, endpoint=endpoint, region=region)
                 write_profile(self.profile, self.profile_path)
             tenant = (await rooms.people.find_named(TENANT)).tenant_id
             fresh = [folder for folder in folders if not _registered(folder)]
@@ -202,8 +212,50 @@ class LocalCloud:
             )
         if relay.startswith(f"tcp://{LOOPBACK}:"):
             relay = f"tcp://{LOOPBACK}:{free_ports([port, int(relay.rpartition(':')[2])])[1]}"
-        write_settings(path, {"listen": f"{host}:{port}", "relay_listen": relay})
+        s3, s3_tls = self._choose_s3_ports(path, host, port)
+        values = {"listen": f"{host}:{port}", "relay_listen": relay, "s3_listen": s3, "s3_tls_listen": s3_tls}
+        write_settings(path, values)
         return f"http://{LOOPBACK if host.strip('[]') in WILDCARDS else host}:{port}"
+
+    def _choose_s3_ports(self, path: Path, host: str, port: int) -> tuple[str, str]:
+        """Where S3 is served: as it was, for others know it; at first, beside the endpoint."""
+        held = load_settings(path.parent) if path.exists() else None
+        text = path.read_text(encoding="utf-8") if held else ""
+        beside = (0, 0) if self._port == 0 else (port + 2, port + 3)
+        found: list[str] = []
+        for name, wanted in zip(("s3_listen", "s3_tls_listen"), beside, strict=True):
+            if held is None or not re.search(rf"^{name}\s*=", text, re.MULTILINE):
+                # Two ports of one call differ; the endpoint's and the relay's are held off by being named.
+                taken = [port, *(int(address.rpartition(":")[2]) for address in found)]
+                found.append(f"{host}:{free_ports([*taken, wanted])[-1]}")
+                continue
+            address: str = getattr(held, name)
+            if address and not port_is_free(host_and_port(address)[1]):
+                raise Refusal(
+                    "config.invalid",
+                    f"The port of S3, {address}, is taken.",
+                    advice=f"Is another cloud running? Stop it, or set `{name}` in {path}.",
+                )
+            found.append(address)
+        return found[0], found[1]
+
+    @property
+    def s3_endpoints(self) -> list[str]:
+        """Where S3 programs find this cloud, over http and https."""
+        settings = load_settings(self.coordinator_settings.parent)
+        found = []
+        for scheme, address in (("http", settings.s3_listen), ("https", settings.s3_tls_listen)):
+            if address:
+                host, port = host_and_port(address)
+                # The certificate is for localhost, and programs may put a bucket's name before it.
+                near = host in WILDCARDS or host == LOOPBACK
+                found.append(f"{scheme}://{'localhost' if near else host}:{port}")
+        return found
+
+    @property
+    def s3_authority_path(self) -> Path:
+        """The certificate that programs must trust to speak S3 over TLS here."""
+        return self.home / "coordinator" / CA_FILE
 
     async def _make_tenant(self, rooms: Rooms, endpoint: str) -> None:
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy import Connection
 
+from holdfast.app.s3_rooms import S3Rooms
 from holdfast.app.secrets import load_issuer, load_master
 from holdfast.app.settings import CoordinatorSettings, database_url, load_settings, relay_address
 from holdfast.chunks.erasure import best_erasure
@@ -94,7 +95,12 @@ class Rooms:
         )
         self.places = FleetPlaces(fleet=self.fleet, classes=self.classes, issuer=self.issuer, chance=chance)
         self._carrier = NodeCarrier(network=outside.network, clock=clock, chance=chance)
-        self.control = ControlDoor({**self._file_handlers(), **self._other_handlers()}, clock)
+        self._handlers = self._file_handlers()
+        self.control = ControlDoor({**self._handlers, **self._other_handlers()}, clock)
+
+    def open_s3(self, offload: Offload) -> S3Rooms:
+        """What the S3 door is made of, to be closed by the caller; `offload` seals, opens and digests."""
+        return S3Rooms(self, self._outside, self._handlers, offload)
 
     def _file_handlers(self) -> dict[type[control.Operation], Handler]:
         return dict(

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -14,8 +15,10 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from holdfast.app.certificates import Certificate, own_certificate
 from holdfast.app.rooms import Rooms, open_rooms
-from holdfast.app.settings import listen_address, load_settings
+from holdfast.app.s3_rooms import S3Rooms, gateway_offload
+from holdfast.app.settings import CoordinatorSettings, host_and_port, load_settings
 from holdfast.doors.rest.application import Readiness, build_application
 from holdfast.doors.rest.authentication import Authentication
 from holdfast.world.errors import Failure, Refusal
@@ -25,6 +28,8 @@ log = structlog.get_logger()
 
 GRACE_SECONDS = 10
 BACKLOG = 2048
+KEEP_ALIVE_SECONDS = 60
+"""Programs keep connections for their next request; below their own limit, they meet closed ones."""
 
 
 def serve(home: Path) -> None:
@@ -36,40 +41,109 @@ def serve(home: Path) -> None:
 
 
 async def _serve(home: Path) -> None:
-    async with open_rooms(home) as rooms, _running(rooms):
-        host, port = listen_address(rooms.settings)
-        server = _Server(
+    async with open_rooms(home) as rooms, _s3(rooms) as s3, _running(rooms, s3):
+        settings = rooms.settings
+        servers = _s3_servers(home, settings, s3, rooms.clock.now())
+        servers.append(_Server("listen", settings.listen, _application(rooms)))
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            for server in servers:
+                server.stop()
+
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, stop)
+        log.info(
+            "coordinator starts",
+            listen=settings.listen,
+            relay=settings.relay_listen,
+            s3=settings.s3_listen,
+            s3_tls=settings.s3_tls_listen,
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                for server in servers:
+                    group.create_task(server.run_with(stop))
+        except* Refusal as refused:
+            raise refused.exceptions[0] from None
+        log.info("coordinator stopped")
+
+
+def _s3_servers(home: Path, settings: CoordinatorSettings, s3: S3Rooms, now: int) -> list[_Server]:
+    """The servers of the S3 door: in the clear, and over TLS."""
+    application = s3.application()
+    servers = []
+    if settings.s3_listen:
+        servers.append(_Server("s3_listen", settings.s3_listen, application))
+    if settings.s3_tls_listen:
+        if settings.s3_tls_certificate:
+            certificate = Certificate(Path(settings.s3_tls_certificate), Path(settings.s3_tls_key))
+        else:
+            certificate = own_certificate(home, now)
+        servers.append(_Server("s3_tls_listen", settings.s3_tls_listen, application, certificate))
+    return servers
+
+
+@contextlib.asynccontextmanager
+async def _s3(rooms: Rooms) -> AsyncIterator[S3Rooms]:
+    offload = gateway_offload()
+    s3 = rooms.open_s3(offload)
+    try:
+        yield s3
+    finally:
+        await s3.close()
+        offload.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling, which would end the process before our rooms are closed."""
+
+    def __init__(
+        self, setting: str, address: str, application: ASGIApp, certificate: Certificate | None = None
+    ) -> None:
+        """A server on an address, which `setting` named."""
+        host, port = host_and_port(address)
+        super().__init__(
             uvicorn.Config(
-                _application(rooms),
+                application,
                 host=host,
                 port=port,
                 http="httptools",
+                ws="none",
                 loop="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 backlog=BACKLOG,
                 timeout_graceful_shutdown=GRACE_SECONDS,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 server_header=False,
+                proxy_headers=False,
+                ssl_certfile=certificate.chain if certificate else None,
+                ssl_keyfile=certificate.key if certificate else None,
             )
         )
-        loop = asyncio.get_running_loop()
-        for name in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(name, server.stop)
-        log.info("coordinator starts", listen=rooms.settings.listen, relay=rooms.settings.relay_listen)
+        self._setting = setting
+        self._address = address
+
+    async def run_with(self, stop_all: Callable[[], None]) -> None:
+        """Serves until stopped; raises Refusal("config.invalid") if it cannot. One that ends, ends all."""
         try:
-            await server.serve()
+            await self.serve()
         except SystemExit as error:  # uvicorn's way to say that it cannot listen
             raise Refusal(
                 "config.invalid",
-                f"Cannot listen on {rooms.settings.listen}.",
-                advice="Is another program there? Set `listen` to a free port.",
+                f"Cannot listen on {self._address}.",
+                advice=f"Is another program there? Set `{self._setting}` to a free port.",
             ) from error
-        log.info("coordinator stopped")
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling, which would end the process before our rooms are closed."""
+        except (ssl.SSLError, OSError) as error:
+            raise Refusal(
+                "config.invalid",
+                f"Cannot serve on {self._address}: {error}.",
+                advice="Look at `s3_tls_certificate` and `s3_tls_key`.",
+            ) from error
+        finally:
+            stop_all()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -104,10 +178,10 @@ async def _readiness(rooms: Rooms) -> Readiness:
 
 
 @contextlib.asynccontextmanager
-async def _running(rooms: Rooms) -> AsyncIterator[None]:
+async def _running(rooms: Rooms, s3: S3Rooms) -> AsyncIterator[None]:
     """What goes on beside the requests: the relay, the passes and the fleet's bookkeeping."""
     relay = await rooms.open_relay()
-    loops = rooms.loops()
+    loops = [*rooms.loops(), *s3.loops()]
     for loop in loops:
         loop.start()
     refreshing = asyncio.create_task(rooms.keep_fleet_fresh(), name="fleet-refresh")

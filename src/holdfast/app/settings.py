@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -47,7 +47,49 @@ class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
             "listens on all addresses."
         ),
     ] = ""
-    region: Annotated[str, Meta(description="Region name that request signatures are made for.")] = "local"
+    region: Annotated[str, Meta(description="Region name that request signatures are made for.")] = (
+        "us-east-1"
+    )
+    s3_listen: Annotated[
+        str, Meta(description="Host and port of the S3 endpoint; empty switches it off.")
+    ] = "127.0.0.1:8335"
+    s3_tls_listen: Annotated[
+        str, Meta(description="Host and port of the S3 endpoint over TLS; empty switches it off.")
+    ] = "127.0.0.1:8336"
+    s3_tls_certificate: Annotated[
+        str,
+        Meta(
+            description="PEM file of the certificate chain of the S3 endpoint; empty: one for localhost is "
+            "made in the home, signed by s3-ca.pem there."
+        ),
+    ] = ""
+    s3_tls_key: Annotated[str, Meta(description="PEM file of the private key of that certificate.")] = ""
+    s3_domains: Annotated[
+        str,
+        Meta(description="Host names, separated by commas, below which S3 programs may put a bucket's name."),
+    ] = "localhost,s3.localhost"
+    s3_website_domains: Annotated[
+        str,
+        Meta(description="Host names, separated by commas, below which a bucket's website is served."),
+    ] = ""
+    s3_lifecycle_day_seconds: Annotated[
+        int,
+        Meta(description="How long a day of lifecycle rules lasts; only tests shorten it.", ge=1),
+    ] = 86400
+    s3_notification_targets: Annotated[
+        str,
+        Meta(
+            description="Where events of buckets are told, ARN=URL separated by spaces; what follows # in a "
+            "URL signs HTTP messages."
+        ),
+    ] = ""
+    s3_default_ownership: Annotated[
+        Literal["ObjectWriter", "BucketOwnerPreferred", "BucketOwnerEnforced"],
+        Meta(description="Object ownership of buckets made without saying; the last switches ACLs off."),
+    ] = "ObjectWriter"
+    s3_log: Annotated[
+        Literal["all", "none"], Meta(description="Whether every S3 request gets a line in the log.")
+    ] = "all"
     default_class: Annotated[str, Meta(description="Storage class of buckets that name none.")] = "standard"
     heartbeat_seconds: Annotated[int, Meta(description="How often nodes report.", ge=1, le=3600)] = 30
     containment_seconds: Annotated[
@@ -134,9 +176,17 @@ def relay_address(settings: CoordinatorSettings) -> str:
 
 def listen_address(settings: CoordinatorSettings) -> tuple[str, int]:
     """Host and port of `listen`."""
-    host, _, port = settings.listen.rpartition(":")
+    return host_and_port(settings.listen)
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Host and port of an address to listen on; raises Refusal("config.invalid")."""
+    host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
-        raise Refusal(
-            "config.invalid", f"'{settings.listen}' is not HOST:PORT.", advice="Example: 127.0.0.1:8333."
-        )
+        raise Refusal("config.invalid", f"'{address}' is not HOST:PORT.", advice="Example: 127.0.0.1:8333.")
     return host.strip("[]"), int(port)
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The names of a setting that has several, separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -39,7 +39,7 @@ class HttpControl:
     """One endpoint and access key. Needs a running event loop; `close` it in the same."""
 
     def __init__(
-        self, endpoint: str, *, access_key: str, secret_key: str, clock: Clock, region: str = "local"
+        self, endpoint: str, *, access_key: str, secret_key: str, clock: Clock, region: str = "us-east-1"
     ) -> None:
         self._url = endpoint.rstrip("/") + "/api/v1/control/"
         self._endpoint = endpoint

@@ -47,7 +47,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     secret_key: str = ""
     key_file: str = ""
     passphrase: str = ""
-    region: str = "local"
+    region: str = "us-east-1"
     relay: RelayChoice = "auto"
     version: int = 1
 

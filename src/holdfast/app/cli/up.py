@@ -101,11 +101,20 @@ def _introduce(cloud: LocalCloud) -> None:
         ("Your key", f"{cloud.key_path}   only you hold it: keep a copy elsewhere"),
     ):
         click.echo(f"  {name:<11} {value}")
+    click.echo(f"\n  {'S3':<11} {'   '.join(cloud.s3_endpoints)}   region {cloud.profile.region}")
+    click.echo(f"  {'S3 trust':<11} {cloud.s3_authority_path}   the certificate to trust, for https")
     click.echo("\nTry, in another terminal:\n")
     if setting:
         click.echo(f"  {setting}")
     for line in ("mb photos", f"put {_sample()} photos/sample", "stat photos/sample"):
         click.secho(f"  {command} {line}", fg="green")
+    if cloud.s3_endpoints:
+        click.echo("\nOr with any S3 program, such as the AWS CLI:\n")
+        access, secret, region = cloud.profile.access_key, cloud.profile.secret_key, cloud.profile.region
+        click.secho(f"  AWS_ACCESS_KEY_ID={access} AWS_SECRET_ACCESS_KEY={secret} \\", fg="green")
+        click.secho(
+            f"  aws --endpoint-url {cloud.s3_endpoints[0]} --region {region} s3 mb s3://photos", fg="green"
+        )
     click.echo(
         "\nAll nodes share this one machine and its disk, so this protects from a node's loss, not from the\n"
         "machine's. Ctrl-C stops the cloud and keeps what is stored."

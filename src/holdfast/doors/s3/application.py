@@ -15,13 +15,13 @@ from holdfast.doors.s3 import preflight, sending
 from holdfast.doors.s3.access import Access, check_expected_owner
 from holdfast.doors.s3.announcing import body_of
 from holdfast.doors.s3.authentication import Authenticated, Authentication
+from holdfast.doors.s3.circumstances import Circumstances
 from holdfast.doors.s3.exchange import Exchange, exchange_of
 from holdfast.doors.s3.failures import S3Error, as_s3_error
 from holdfast.doors.s3.hosts import Hosts
 from holdfast.doors.s3.operations import HANDLERS, RULES, STREAMING, Rule
 from holdfast.doors.s3.request import S3Request, S3Response
-from holdfast.doors.s3.request_context import RequestContext, conditions_of
-from holdfast.doors.s3.request_lines import RequestLines, note_request
+from holdfast.doors.s3.request_lines import Lines, note_request
 from holdfast.doors.s3.routes import POST_FORM, route
 from holdfast.world.errors import Failure, Refusal, Trouble
 
@@ -33,12 +33,13 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 HOST_ID_BYTES: Final = 24
+AUTH_TYPES: Final = {"": "", "AuthHeader": "REST-HEADER", "QueryString": "REST-QUERY-STRING", "POST": "POST"}
 
 
 class Application:
     """One per process; `lines` is told of every request when it is over."""
 
-    def __init__(self, door: Door, lines: RequestLines) -> None:
+    def __init__(self, door: Door, lines: Lines) -> None:
         self._door = door
         self._lines = lines
         self._hosts = Hosts(door.domains, door.website_domains)
@@ -119,7 +120,15 @@ class Application:
             exchange.record = await self._door.buckets.find(exchange.bucket_name)
             check_expected_owner(headers, exchange.record)
         assert exchange.body is not None
-        context = RequestContext(lambda: conditions_of(request, who.kind, self._door.region))
+        context = Circumstances(
+            headers=headers,
+            query=exchange.query,
+            remote=exchange.remote,
+            secure=exchange.secure,
+            now=exchange.now,
+            auth_type=AUTH_TYPES[who.kind],
+            signed_at=who.signed_at,
+        )
         access = Access(who.identity, exchange.record, context=context, bucket_name=exchange.bucket_name)
         request = S3Request(
             operation=exchange.operation,

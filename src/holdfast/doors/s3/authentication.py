@@ -66,6 +66,8 @@ class Authenticated(NamedTuple):
     payload: str
     chunks: ChunkSigning | None = None
     kind: str = ""
+    signed_at: int | None = None
+    """Microseconds since the epoch."""
 
 
 class _Claim(NamedTuple):
@@ -121,7 +123,7 @@ class Authentication:
         if _SHA256.fullmatch(payload):
             payload = payload.lower()
         kind = "AuthHeader" if claim.expires_seconds is None else "QueryString"
-        return Authenticated(signer.identity, payload, chunks, kind)
+        return Authenticated(signer.identity, payload, chunks, kind, claim.time)
 
     async def identify_form(self, fields: Mapping[str, str]) -> Identity:
         """Who signed the policy of a browser's form; fields by lower-case name.

@@ -45,8 +45,10 @@ class Claims:
 class RequestBody:
     """The gateway's `Body`, over ASGI. Read by one task, once."""
 
-    __slots__ = ("_came", "_claims", "_decoder", "_headers", "_left", "_pieces", "_receive", "_sha256", "gone",
-                 "over", "size", "started")  # fmt: skip
+    __slots__ = (
+        "_came", "_claims", "_decoder", "_headers", "_left", "_pieces", "_receive", "_sha256", "gone", "over",
+        "size", "started",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -199,10 +201,7 @@ class RequestBody:
         data = message.get("body", b"")
         if not data:
             return []
-        if self._decoder is None:
-            pieces = [memoryview(data)]
-        else:
-            pieces = self._decoder.feed(data)
+        pieces = [memoryview(data)] if self._decoder is None else self._decoder.feed(data)
         for piece in pieces:
             self._came += len(piece)
             if self._sha256 is not None:

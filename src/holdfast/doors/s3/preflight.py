@@ -50,8 +50,8 @@ def answer(rules: Sequence[CorsRule], question: Asked, resource_type: str) -> He
     raise S3Error(
         "AccessForbidden",
         "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, "
-        "request method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted "
-        "by the resource's CORS spec.",
+        "request method / Access-Control-Request-Method or Access-Control-Request-Headers are not "
+        "whitelisted by the resource's CORS spec.",
     ).telling(**told)
 
 

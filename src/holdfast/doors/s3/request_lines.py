@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 import msgspec
 
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 MICROSECONDS: Final = 1_000_000
 _SECRET: Final = "x-amz-signature"  # noqa: S105 - the name of what is left out
+
+
+class Lines(Protocol):
+    """Is told of every request when it is over."""
+
+    def tell(self, exchange: Exchange, seconds: float) -> None:
+        """It took so many seconds."""
+        ...
 
 
 class RequestLines:
@@ -59,7 +67,7 @@ class NoLines:
     """Writes nothing."""
 
     def tell(self, exchange: Exchange, seconds: float) -> None:
-        """Nothing."""
+        pass
 
 
 def note_request(door: Door, exchange: Exchange, seconds: float, host_id: str) -> None:

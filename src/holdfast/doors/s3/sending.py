@@ -62,7 +62,7 @@ async def send_response(
         leave = body.gone or body.waits_for_continue or not await body.drain(DRAIN_BYTES_MAX)
         if leave:
             headers.append(CLOSE)
-    start = _start(exchange, response, headers)
+    start = _start(response, headers)
     if response.stream is not None and exchange.method != "HEAD":
         await _send_stream(exchange, start, response.stream, response.length, receive, send)
         return
@@ -77,7 +77,7 @@ async def send_response(
     await send({"type": "http.response.body", "body": content})
 
 
-def _start(exchange: Exchange, response: S3Response, headers: list[tuple[str, str]]) -> Message:
+def _start(response: S3Response, headers: list[tuple[str, str]]) -> Message:
     names = {name.lower() for name, _ in headers}
     if response.status not in BODILESS and "content-length" not in names:
         length = response.length if response.length is not None else len(response.content)

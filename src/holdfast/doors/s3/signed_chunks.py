@@ -35,7 +35,7 @@ _AT_HEAD, _IN_DATA, _AFTER_DATA, _BEHIND = range(4)
 
 @dataclass(frozen=True, slots=True)
 class ChunkSigning:
-    """What the chunks' signatures hang on: the day's key (never in a repr) and the request's own signature."""
+    """What the chunks' signatures hang on: the day's key and the request's own signature."""
 
     key: bytes = field(repr=False)
     stamp: str

@@ -1,0 +1,136 @@
+"""What the S3 door is made of beside the coordinator's rooms: gateway, histories, passes for buckets."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from holdfast.app.settings import CoordinatorSettings, listed
+from holdfast.doors.s3.application import Application
+from holdfast.doors.s3.door import Door
+from holdfast.doors.s3.request_lines import NoLines, RequestLines
+from holdfast.files.bucket_records import BucketRecords
+from holdfast.files.histories import Histories
+from holdfast.files.multiparts import Multiparts
+from holdfast.files.request_log import RequestLog
+from holdfast.files.restores import Restores
+from holdfast.files.upload import Uploads
+from holdfast.gateway.objects import Gateway
+from holdfast.nodes.journal import journal_deletions
+from holdfast.upkeep.passes import Loop
+from holdfast.upkeep.request_log import RequestLogging
+from holdfast.upkeep.senders import parse_targets
+from holdfast.world.offload import Offload, ThreadOffload
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from holdfast.app.rooms import Outside, Rooms
+    from holdfast.files.operations import Handler
+    from holdfast.protocol import control
+
+COUNT_SECONDS: Final = 1.0
+
+
+class S3Rooms:
+    """The rooms of S3, wired from those of a coordinator; one per process."""
+
+    def __init__(
+        self,
+        rooms: Rooms,
+        outside: Outside,
+        handlers: Mapping[type[control.Operation], Handler],
+        offload: Offload,
+    ) -> None:
+        settings: CoordinatorSettings = rooms.settings
+        database, clock, chance = outside.database, outside.clock, outside.chance
+        self._settings = settings
+        self._rooms = rooms
+        self.buckets = BucketRecords(database, clock)
+        self.histories = Histories(database, clock, chance)
+        self.multiparts = Multiparts(database, clock, chance)
+        self.request_log = RequestLog()
+        self.restores = Restores(database, clock)
+        self.gateway = Gateway(
+            database=database,
+            handlers=handlers,
+            places=rooms.places,
+            histories=self.histories,
+            multiparts=self.multiparts,
+            uploads=Uploads(
+                database=database,
+                places=rooms.places,
+                journal=journal_deletions,
+                clock=clock,
+                chance=chance,
+                offload=outside.offload,
+            ),
+            keys=rooms.keys,
+            network=outside.network,
+            clock=clock,
+            chance=chance,
+            offload=offload,
+        )
+        self._online = 0
+        self._counted_until = 0.0
+        self.door = self._door()
+
+    def _door(self) -> Door:
+        rooms, settings = self._rooms, self._settings
+        return Door(
+            buckets=self.buckets,
+            histories=self.histories,
+            multiparts=self.multiparts,
+            gateway=self.gateway,
+            people=rooms.people,
+            keys=rooms.keys,
+            classes=rooms.classes,
+            clock=rooms.clock,
+            chance=rooms.chance,
+            region=settings.region,
+            domains=listed(settings.s3_domains),
+            website_domains=listed(settings.s3_website_domains),
+            lifecycle_day_seconds=settings.s3_lifecycle_day_seconds,
+            notification_targets=parse_targets(settings.s3_notification_targets),
+            request_log=self.request_log,
+            default_ownership=settings.s3_default_ownership,
+            restores=self.restores,
+            usable_nodes=self._usable_nodes,
+        )
+
+    def _usable_nodes(self) -> int:
+        """How many nodes are online, counted anew once a while: every upload asks."""
+        now = self._rooms.clock.monotonic()
+        if now >= self._counted_until:
+            self._online = self._rooms.fleet.count().online
+            self._counted_until = now + COUNT_SECONDS
+        return self._online
+
+    def application(self) -> Application:
+        """The S3 door."""
+        settings = self._settings
+        lines = NoLines() if settings.s3_log == "none" else RequestLines(as_json=settings.log == "json")
+        return Application(self.door, lines)
+
+    def loops(self) -> list[Loop]:
+        """Every background pass for buckets in its loop, not started."""
+        rooms, settings = self._rooms, self._settings
+        period = settings.pass_seconds
+        logging = RequestLogging(
+            request_log=self.request_log,
+            buckets=self.buckets,
+            gateway=self.gateway,
+            clock=rooms.clock,
+            chance=rooms.chance,
+            region=settings.region,
+        )
+        return [Loop(logging, period_seconds=period, chance=rooms.chance)]
+
+    async def close(self) -> None:
+        """Ends what is under way; requests must have ended."""
+        await self.gateway.close()
+
+
+def gateway_offload() -> ThreadOffload:
+    """Threads that seal, open and digest: one for each processor."""
+    return ThreadOffload(os.cpu_count() or 1, "gateway")
