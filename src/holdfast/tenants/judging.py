@@ -62,7 +62,7 @@ class BucketFacts(NamedTuple):
 class Asked(NamedTuple):
     """What is asked. `context` has the values of condition keys by lower-case name.
 
-    `fresh` says that the object is the one that the request itself makes.
+    `prefix` is that of a listing, for keys that may only see certain ones. `fresh` says that the object is the one that the request itself makes.
     `bucket` is None for actions about no bucket, or about one that is not there yet.
     """
 
@@ -73,12 +73,14 @@ class Asked(NamedTuple):
     object_acl: AccessList | None
     context: Mapping[str, str | list[str]]
     fresh: bool = False
+    prefix: str | None = None
 
 
 def judge(identity: Identity, asked: Asked) -> Verdict:
     """Whether the request is allowed, and why (not)."""
     bucket = asked.bucket
-    narrowed = allows_s3(identity.permit, asked.action, asked.bucket_name, asked.key)
+    named = asked.prefix if asked.key is None else asked.key
+    narrowed = allows_s3(identity.permit, asked.action, asked.bucket_name, named)
     if not narrowed.allowed:
         return narrowed
     if bucket is None:

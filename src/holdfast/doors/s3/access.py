@@ -83,6 +83,7 @@ class Access:
         tags: Mapping[str, str] | None = None,
         context: Context | None = None,
         fresh: bool = False,
+        prefix: str | None = None,
     ) -> None:
         """Raises S3Error("AccessDenied") unless the action is allowed.
 
@@ -93,11 +94,12 @@ class Access:
             tags: the object's tags, where it is known.
             context: further values of condition keys, by lower-case name.
             fresh: whether the request itself makes the object.
+            prefix: what a listing is narrowed to, for access keys that may not see everything.
         """
         self.judged = True
         if self._own and (acl is None or key is None or acl.owner_id == self.identity.canonical_id):
             return
-        verdict = self._verdict(action, key, acl, tags, context, fresh=fresh)
+        verdict = self._verdict(action, key, acl, tags, context, fresh=fresh, prefix=prefix)
         if not verdict.allowed:
             # Strangers are not told which rule it was: it would tell them of the rules.
             why = f"Access Denied: {verdict.reason}." if self.is_owner or self._record is None else ""
@@ -130,6 +132,7 @@ class Access:
         context: Context | None,
         *,
         fresh: bool = False,
+        prefix: str | None = None,
     ) -> Verdict:
         facts = self._facts
         if facts is None and self._record is not None:
@@ -144,7 +147,7 @@ class Access:
             for name, value in (tags or {}).items():
                 more[f"s3:existingobjecttag/{name.lower()}"] = value
             known = _Layered(more, known)
-        return judge(self.identity, Asked(action, facts, self.bucket_name, key, acl, known, fresh))
+        return judge(self.identity, Asked(action, facts, self.bucket_name, key, acl, known, fresh, prefix))
 
 
 class _Layered(Mapping[str, "str | list[str]"]):

@@ -95,12 +95,19 @@ class Circumstances(Mapping[str, "str | list[str]"]):
         if name in _COMPUTED:
             return _COMPUTED[name](self)
         if name.startswith(_PREFIXED):
-            value = self._headers.get(name[3:])
-            return value.lstrip("/") if value and name == "s3:x-amz-copy-source" else value
+            return self._of_header(name.removeprefix("s3:"))
         if name.startswith(_REQUEST_TAG):
             wanted = name.removeprefix(_REQUEST_TAG)
             return next((value for tag, value in self._tags().items() if tag.lower() == wanted), None)
         return None
+
+    def _of_header(self, name: str) -> str | None:
+        value = self._headers.get(name)
+        if name == "x-amz-copy-source" and value:
+            return value.removeprefix("/")
+        if name == "x-amz-metadata-directive" and "x-amz-copy-source" in self._headers:
+            return value or "COPY"
+        return value
 
     def _tags(self) -> dict[str, str]:
         header = self._headers.get("x-amz-tagging")
