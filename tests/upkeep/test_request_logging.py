@@ -1,4 +1,4 @@
-"""Request logs: S3's lines under S3's names, in buckets that let them in, and nothing lost that need not be."""
+"""Request logs: S3's lines under S3's names, in buckets that let them in; nothing lost that need not be."""
 
 from __future__ import annotations
 

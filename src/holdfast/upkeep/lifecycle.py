@@ -20,6 +20,7 @@ from holdfast.files.ageing import Ageing
 from holdfast.files.attributes import Attributes, Conditions
 from holdfast.files.histories import Histories
 from holdfast.files.multiparts import Multiparts
+from holdfast.files.outbox import Outbox
 from holdfast.files.records import Bucket, Listed, Multipart, Version, VersionPage
 from holdfast.files.writing import Removal
 from holdfast.upkeep.passes import Reading
@@ -82,18 +83,22 @@ class Lifecycle:
         ageing: Ageing,
         histories: Histories,
         multiparts: Multiparts,
+        outbox: Outbox,
         mover: Mover,
         class_of: ClassOf,
         clock: Clock,
         day_seconds: float = DAY / MICROSECONDS,
+        page: int = PAGE,
     ) -> None:
         self._ageing = ageing
         self._histories = histories
         self._multiparts = multiparts
+        self._outbox = outbox
         self._mover = mover
         self._class_of = class_of
         self._clock = clock
         self._day = round(day_seconds * MICROSECONDS)
+        self._rows = page
 
     async def read(self, after: Any) -> Reading[Facts | None]:
         """A page of one bucket; None where no bucket has rules."""
@@ -124,11 +129,13 @@ class Lifecycle:
             owner=bucket,
         )
         if place.uploads:
-            uploads = await self._multiparts.list(bucket, prefix, "", place.key, place.within, PAGE)
+            uploads = await self._multiparts.list(bucket, prefix, "", place.key, place.within, self._rows)
             facts = facts._replace(uploads=[_upload(row) for row in uploads.rows])
             following = place._replace(key=uploads.next_key, within=uploads.next_upload)
         else:
-            page = await self._histories.list_versions(bucket, prefix, "", place.key, place.within, PAGE)
+            page = await self._histories.list_versions(
+                bucket, prefix, "", place.key, place.within, self._rows
+            )
             whole = await self._ends_with_its_key(bucket, page)
             aged, newer = _aged(page.rows, place, now=self._clock.now(), whole=whole)
             facts = facts._replace(versions=aged)
@@ -219,7 +226,9 @@ class Lifecycle:
         def move(attributes: Attributes) -> Attributes:
             return msgspec.structs.replace(attributes, storage_class=shown, restored_until=0, restoring=False)
 
-        await self._histories.change(bucket, version, move)
+        version = await self._histories.change(bucket, version, move)
+        if bucket.parsed.notifications:
+            await self._outbox.tell(bucket, MOVED, version, WHO)
 
 
 def _next_part(bucket: Bucket, place: _Place) -> _Place:
