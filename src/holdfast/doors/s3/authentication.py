@@ -118,7 +118,7 @@ class Authentication:
         _check_signed(claim, wire.headers)
         key = self._check_signature(claim, wire, signer, payload)
         chunks = None
-        if payload in STREAMING:
+        if payload in {STREAMING_SIGNED, STREAMING_SIGNED_TRAILER}:
             chunks = ChunkSigning(key, claim.stamp, claim.scope, claim.signature)
         if _SHA256.fullmatch(payload):
             payload = payload.lower()
