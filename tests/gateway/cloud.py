@@ -9,11 +9,11 @@ from typing import Any
 from tests.simulation.cluster import Cluster
 
 from holdfast.files.bucket_records import BucketRecords
+from holdfast.files.endings import StreamUploads
 from holdfast.files.histories import Histories
 from holdfast.files.multiparts import Multiparts
 from holdfast.files.operations import file_operations
 from holdfast.files.records import Bucket, Version
-from holdfast.files.upload import Uploads
 from holdfast.gateway.body import BytesBody
 from holdfast.gateway.objects import Gateway
 from holdfast.gateway.wish import PutWish
@@ -41,10 +41,11 @@ class GatewayCloud:
         self.buckets = BucketRecords(database, clock)
         self.histories = Histories(database, clock, chance)
         self.multiparts = Multiparts(database, clock, chance)
-        self.uploads = Uploads(**seams)
+        self.uploads = StreamUploads(**seams)
         self.gateway = Gateway(
             database=database, handlers=file_operations(**seams), places=rooms.places,
-            histories=self.histories, multiparts=self.multiparts, uploads=self.uploads, keys=rooms.keys,
+            histories=self.histories, multiparts=self.multiparts, uploads=self.uploads,
+            keys=rooms.keys, people=rooms.people,
             network=machine.network, clock=clock, chance=chance, offload=machine.offload(),
             memory_bytes=memory_bytes,
         )  # fmt: skip

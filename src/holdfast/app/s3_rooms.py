@@ -10,13 +10,14 @@ from holdfast.doors.s3.application import Application
 from holdfast.doors.s3.door import Door
 from holdfast.doors.s3.request_lines import NoLines, RequestLines
 from holdfast.files.bucket_records import BucketRecords
+from holdfast.files.endings import StreamUploads
 from holdfast.files.histories import Histories
 from holdfast.files.multiparts import Multiparts
 from holdfast.files.request_log import RequestLog
 from holdfast.files.restores import Restores
-from holdfast.files.upload import Uploads
 from holdfast.gateway.objects import Gateway
 from holdfast.nodes.journal import journal_deletions
+from holdfast.upkeep.packing import PACKING_SECONDS, packing_passes
 from holdfast.upkeep.passes import Loop
 from holdfast.upkeep.request_log import RequestLogging
 from holdfast.upkeep.senders import parse_targets
@@ -57,7 +58,7 @@ class S3Rooms:
             places=rooms.places,
             histories=self.histories,
             multiparts=self.multiparts,
-            uploads=Uploads(
+            uploads=StreamUploads(
                 database=database,
                 places=rooms.places,
                 journal=journal_deletions,
@@ -66,6 +67,7 @@ class S3Rooms:
                 offload=outside.offload,
             ),
             keys=rooms.keys,
+            people=rooms.people,
             network=outside.network,
             clock=clock,
             chance=chance,
@@ -124,7 +126,12 @@ class S3Rooms:
             chance=rooms.chance,
             region=settings.region,
         )
-        return [Loop(logging, period_seconds=period, chance=rooms.chance)]
+        packing, compaction = packing_passes(self.gateway, rooms.classes, rooms.clock)
+        return [
+            Loop(logging, period_seconds=period, chance=rooms.chance),
+            Loop(packing, period_seconds=PACKING_SECONDS, chance=rooms.chance),
+            Loop(compaction, period_seconds=period, chance=rooms.chance),
+        ]
 
     async def close(self) -> None:
         """Ends what is under way; requests must have ended."""

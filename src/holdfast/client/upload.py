@@ -207,8 +207,8 @@ class Upload:
                     while under_way.busy:
                         (await under_way.settled()).result()
                     await self._source.check()
-                except Failure:
-                    if self._tidy:
+                except BaseException as error:
+                    if self._tidy and not isinstance(error, asyncio.CancelledError):
                         await self._finish_what_began(under_way)
                     raise
             rest = await self._recorder.finish()

@@ -196,7 +196,7 @@ def commit(
         LostRaceError: it does not.
         Refusal: "bucket.unknown", "precondition.failed", "multipart.unknown".
     """
-    upload, content = seen.upload, _content(seen.upload, request)
+    upload, content = seen.upload, content_of(seen.upload, request)
     became = version_id
     if isinstance(ending, PartEnding):
         became = f"{_PART}{ending.multipart.id}/{ending.part.number}"
@@ -220,7 +220,8 @@ def _native(upload: Upload, content: Content, version_id: str) -> NewVersion:
     )
 
 
-def _content(upload: Upload, request: UploadCommit) -> Content:
+def content_of(upload: Upload, request: UploadCommit) -> Content:
+    """What an upload's stream holds, as whatever it becomes has it."""
     return Content(
         size=request.size,
         checksum=request.checksum,

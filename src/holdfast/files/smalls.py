@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from holdfast.files import store_smalls
-from holdfast.files.store_smalls import Pack, Small
+from holdfast.files.small_rows import Pack, Small
 from holdfast.world.clock import Clock
 from holdfast.world.database import Database
 
@@ -86,9 +86,13 @@ class Smalls:
         """Every storage class of which something lies unpacked, by name."""
         return await self._database.read(waiting)
 
-    async def unpacked(self, storage_class: str, limit: int) -> list[Small]:
-        """Those of a class that no pack holds, oldest first."""
+    async def unpacked(self, storage_class: str, limit: int) -> list[tuple[int, int]]:
+        """(number, sealed length) of those of a class that no pack holds, oldest first."""
         return await self._database.read(store_smalls.unpacked, storage_class, limit)
+
+    async def numbered(self, numbers: Sequence[int]) -> list[Small]:
+        """Those of these numbers that are still there, in order, with the bytes of those in no pack."""
+        return await self._database.read(store_smalls.smalls_numbered, numbers)
 
     async def uses(self, after: int, limit: int) -> list[PackUse]:
         """A page of packs after a stream, in the order of streams, with what lives in them."""
@@ -97,12 +101,3 @@ class Smalls:
     async def living_in(self, pack: int) -> list[Small]:
         """What lives in a pack, in the order in which it lies there."""
         return await self._database.read(store_smalls.smalls_in, pack)
-
-
-def places_of(smalls: Sequence[Small]) -> list[tuple[int, int, int | None]]:
-    """(number, offset in a new pack, pack before) of smalls that are written one after another."""
-    places, offset = [], 0
-    for small in smalls:
-        places.append((small.id, offset, small.pack))
-        offset += small.sealed_length
-    return places

@@ -7,7 +7,6 @@ belongs to one version or part, and goes with it. A row of `packs` is what must 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -31,8 +30,8 @@ from sqlalchemy import (
     update,
 )
 
+from holdfast.files.small_rows import Pack, Small
 from holdfast.files.store import IDENTITY, metadata
-from holdfast.protocol.nouns import Envelope, RedundancyInfo
 
 smalls = Table(
     "smalls",
@@ -85,53 +84,11 @@ packs = Table(
     Column("created", BigInteger, nullable=False),
 )
 
+NUMBERS_AT_A_TIME = 500
+
 # Written out, not bound: a planner only uses a partial index whose condition it can read.
 UNPACKED: ColumnElement[bool] = literal_column("smalls.pack IS NULL", Boolean())
 PACKED: ColumnElement[bool] = literal_column("smalls.pack IS NOT NULL", Boolean())
-
-
-class Small(NamedTuple):
-    """A row of `smalls`. Either `sealed` is there, or `pack` (a stream) and `pack_offset`."""
-
-    id: int
-    storage_class: str
-    length: int
-    sealed_length: int
-    created: int
-    pack: int | None
-    pack_offset: int | None
-    sealed: bytes | None
-
-
-class Pack(NamedTuple):
-    """A row of `packs`."""
-
-    stream: int
-    name: str
-    tenant: str
-    storage_class: str
-    k: int
-    n: int
-    repair_at: int
-    chunk_size: int
-    chunk_count: int
-    size: int
-    checksum: str
-    envelope_mode: str
-    envelope_key_id: bytes
-    envelope_wrapped: bytes
-    closing: bytes
-    created: int
-
-    @property
-    def redundancy(self) -> RedundancyInfo:
-        """`k of n, repair at r`."""
-        return RedundancyInfo(k=self.k, n=self.n, repair_at=self.repair_at)
-
-    @property
-    def envelope(self) -> Envelope:
-        """The wrapped data key."""
-        return Envelope(mode=self.envelope_mode, key_id=self.envelope_key_id, wrapped=self.envelope_wrapped)
 
 
 _ADD = (
@@ -211,15 +168,25 @@ def classes_waiting(connection: Connection) -> list[tuple[str, int, int]]:
     return [(name, int(total), since[oldest]) for name, total, oldest in found]
 
 
-def unpacked(connection: Connection, storage_class: str, limit: int) -> list[Small]:
-    """Smalls of a class that no pack holds, oldest first."""
+def unpacked(connection: Connection, storage_class: str, limit: int) -> list[tuple[int, int]]:
+    """(number, sealed length) of smalls of a class that no pack holds, oldest first."""
     rows = connection.execute(
-        select(smalls)
+        select(smalls.c.id, smalls.c.sealed_length)
         .where(UNPACKED, smalls.c.storage_class == storage_class)
         .order_by(smalls.c.id)
         .limit(limit)
     )
-    return [Small(*row) for row in rows]
+    return [(row[0], row[1]) for row in rows]
+
+
+def smalls_numbered(connection: Connection, numbers: Sequence[int]) -> list[Small]:
+    """Those of these numbers that are there, in order."""
+    found: list[Small] = []
+    for first in range(0, len(numbers), NUMBERS_AT_A_TIME):
+        some = numbers[first : first + NUMBERS_AT_A_TIME]
+        rows = connection.execute(select(smalls).where(smalls.c.id.in_(some)).order_by(smalls.c.id))
+        found += [Small(*row) for row in rows]
+    return found
 
 
 def add_pack(connection: Connection, pack: Pack) -> None:

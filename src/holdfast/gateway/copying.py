@@ -17,7 +17,7 @@ from holdfast.chunks import checksum, keys
 from holdfast.chunks.metadata import NONCE_BYTES, Closing
 from holdfast.files.records import Bucket, Content, Multipart, NewPart, NewVersion, Part, Piece, Version
 from holdfast.gateway.body import PiecesBody
-from holdfast.gateway.digests import base64_of
+from holdfast.gateway.digests import base64_of, parse
 from holdfast.gateway.keeping import Keeper, with_checksum
 from holdfast.gateway.kit import Kit
 from holdfast.gateway.reading import Reader, Span
@@ -29,6 +29,8 @@ from holdfast.world.errors import Trouble
 
 T = TypeVar("T")
 
+REWRITTEN = PutWish(etag="opaque")
+"""Nothing is computed of bytes that are only moved."""
 IDS_AT_A_TIME = 10_000
 MD5_DIGITS = 32
 
@@ -51,7 +53,7 @@ class Copier:
         """As `Gateway.copy` says."""
         target = Target(bucket.tenant, bucket.name, key, wish.storage_class or bucket.storage_class)
         spans = await self._whereabouts.spans(source, 0, source.size)
-        known = _known_digests(spans)
+        known = _known_digests(source, spans)
         chosen = self._kit.places.storage_class(target.storage_class)
         ours = source_key is None and wish.customer_key is None and _sharable(spans, chosen)
         if ours and wish.algorithms - {"MD5"} <= known.keys() and not wish.expected:
@@ -80,7 +82,7 @@ class Copier:
         chosen = self._kit.places.storage_class(target.storage_class)
         whole = (start, stop) == (0, source.size) and not source.part_count and is_md5(source.etag)
         if whole and source_key is None and wish.customer_key is None and _sharable(spans, chosen):
-            known = _known_digests(spans)
+            known = _known_digests(source, spans)
             if wish.algorithms - {"MD5"} <= known.keys() and not wish.expected and wish.etag == "md5":
                 new = NewPart(
                     number=number,
@@ -92,6 +94,20 @@ class Copier:
                 return await self._keeper.multiparts.put_part(multipart, number, new)
         finish = partial(self._keeper.add_part, multipart, number, wish)
         return await self._seal_again(spans, stop - start, target, wish, finish, source_key)
+
+    async def rewrite(self, version: Version, storage_class: str) -> Version:
+        """As `Gateway.rewrite` says."""
+        spans = await self._whereabouts.spans(version, 0, version.size)
+        if not spans or any(span.content.envelope_mode != "gateway" for span in spans):
+            return version
+        target = Target(
+            version.tenant,
+            await self._whereabouts.bucket_name(version.bucket_id),
+            version.name,
+            storage_class,
+        )
+        finish = partial(self._keeper.exchange, version)
+        return await self._seal_again(spans, version.size, target, REWRITTEN, finish, None)
 
     async def _seal_again(
         self,
@@ -180,9 +196,12 @@ def _sharable(spans: Sequence[Span], chosen: ClassInfo) -> bool:
     )
 
 
-def _known_digests(spans: Sequence[Span]) -> dict[str, bytes]:
+def _known_digests(source: Version, spans: Sequence[Span]) -> dict[str, bytes]:
     """Digests of the whole source that need no reading of it."""
+    shown = source.parsed
     found: dict[str, bytes] = {}
+    if shown.checksum_type == "FULL_OBJECT" and (value := parse(shown.checksum_value)):
+        found[shown.checksum_algorithm] = value
     if spans and all(span.content.checksum for span in spans):
         crc = 0
         for span in spans:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
+from sqlalchemy import Connection
 
-from holdfast.files import history
+from holdfast.files import history, rewriting
 from holdfast.files.attributes import Attributes
+from holdfast.files.endings import StreamUploads
 from holdfast.files.histories import Histories
 from holdfast.files.multiparts import Multiparts
-from holdfast.files.records import Bucket, Multipart, NewPart, NewVersion, Part, Version
-from holdfast.files.upload import Uploads
+from holdfast.files.records import Bucket, Content, Multipart, NewPart, NewVersion, Part, Version
 from holdfast.gateway.digests import base64_of
 from holdfast.gateway.wish import PutWish
 from holdfast.gateway.writing import Written
 from holdfast.world.chance import Chance
-from holdfast.world.errors import Refusal
+from holdfast.world.clock import Clock
+from holdfast.world.database import Database
+from holdfast.world.errors import Refusal, Trouble
 
 ETAG_BYTES = 16
 
@@ -25,8 +28,17 @@ class Keeper:
     """Endings of writes."""
 
     def __init__(
-        self, histories: Histories, multiparts: Multiparts, uploads: Uploads, chance: Chance
+        self,
+        *,
+        database: Database,
+        histories: Histories,
+        multiparts: Multiparts,
+        uploads: StreamUploads,
+        clock: Clock,
+        chance: Chance,
     ) -> None:
+        self._database = database
+        self._clock = clock
         self.histories = histories
         self.multiparts = multiparts
         self._uploads = uploads
@@ -70,6 +82,21 @@ class Keeper:
         if written.commit is None:
             return await self.multiparts.put_part(multipart, number, new)
         return await self._uploads.commit_part(multipart.tenant, written.commit, multipart, new)
+
+    async def exchange(self, version: Version, written: Written) -> Version:
+        """The version with these bytes in the place of its own; raises what `rewriting.exchange` raises."""
+        if version.checksum and written.content.checksum != version.checksum:
+            raise Trouble("metadata.forged", "The bytes read are not those of the version.", retry=False)
+        if written.commit is None:
+            now = self._clock.now()
+            return await self._database.transact(
+                rewriting.exchange, version, written.content, written.keep, now
+            )
+
+        def become(connection: Connection, content: Content, now: int) -> Version:
+            return rewriting.exchange(connection, version, content, None, now)
+
+        return await self._uploads.commit_as(version.tenant, written.commit, become)
 
 
 def with_checksum(wish: PutWish, found: Mapping[str, bytes]) -> Attributes:

@@ -14,6 +14,7 @@ from holdfast.chunks.erasure import best_erasure
 from holdfast.chunks.seal import Opener, Sealer
 from holdfast.client.peers import Peers
 from holdfast.files.attributes import ANYHOW
+from holdfast.files.endings import StreamUploads
 from holdfast.files.histories import Histories
 from holdfast.files.multiparts import Multiparts
 from holdfast.files.operations import Handler
@@ -21,7 +22,6 @@ from holdfast.files.places import Places
 from holdfast.files.records import Bucket, Multipart, Part, Version
 from holdfast.files.smalls import Smalls
 from holdfast.files.streams import Streams
-from holdfast.files.upload import Uploads
 from holdfast.gateway import keyring
 from holdfast.gateway.body import Body
 from holdfast.gateway.copying import Copier
@@ -29,6 +29,7 @@ from holdfast.gateway.keeping import Keeper
 from holdfast.gateway.keyring import Keyring
 from holdfast.gateway.kit import Kit
 from holdfast.gateway.memory import BUDGET_BYTES, Budget
+from holdfast.gateway.packs import Packs
 from holdfast.gateway.reading import Reader
 from holdfast.gateway.small import SMALL_BYTES_MAX
 from holdfast.gateway.whereabouts import Whereabouts
@@ -37,6 +38,7 @@ from holdfast.gateway.writing import Target, Writer
 from holdfast.protocol.control import Operation
 from holdfast.protocol.signing import SEED_BYTES, SigningKey
 from holdfast.tenants.keys import Keys
+from holdfast.tenants.people import People
 from holdfast.world.chance import Chance
 from holdfast.world.clock import Clock
 from holdfast.world.database import Database
@@ -55,8 +57,9 @@ class Gateway:
         places: Places,
         histories: Histories,
         multiparts: Multiparts,
-        uploads: Uploads,
+        uploads: StreamUploads,
         keys: Keys,
+        people: People,
         network: Network,
         clock: Clock,
         chance: Chance,
@@ -89,7 +92,22 @@ class Gateway:
         self.reader = Reader(self.kit)
         self.writer = Writer(self.kit)
         self.places = Whereabouts(database, histories)
-        self._keeper = Keeper(histories, multiparts, uploads, chance)
+        self._keeper = Keeper(
+            database=database,
+            histories=histories,
+            multiparts=multiparts,
+            uploads=uploads,
+            clock=clock,
+            chance=chance,
+        )
+        self.packs = Packs(
+            database=database,
+            kit=self.kit,
+            reader=self.reader,
+            writer=self.writer,
+            uploads=uploads,
+            people=people,
+        )
         self._copier = Copier(self.kit, self.reader, self.writer, self.places, self._keeper)
 
     async def close(self) -> None:
@@ -157,6 +175,14 @@ class Gateway:
         return await self._copier.copy_part(
             multipart, number, source, (start, stop), wish, source_customer_key
         )
+
+    async def rewrite(self, version: Version, storage_class: str) -> Version:
+        """Keeps the version's bytes in another class of redundancy; what it shows stays.
+
+        A version that no gateway can open stays where it is. Raises what `read` and `put` raise, and
+        Refusal("precondition.conflict") if it was removed or changed meanwhile.
+        """
+        return await self._copier.rewrite(version, storage_class)
 
     # --- reading -----------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from holdfast.client.download import Download
 from holdfast.client.version import AT_ONCE_MAX
 from holdfast.client.version import Version as OpenVersion
 from holdfast.files.records import Content
-from holdfast.files.store_smalls import Pack
+from holdfast.files.small_rows import Pack
 from holdfast.gateway import small
 from holdfast.gateway.control import StreamControl
 from holdfast.gateway.keyring import customers
@@ -193,7 +193,7 @@ class Reader:
         into = bytearray(stop - start)
         done = 0
         async with aclosing(
-            self._stream(Span(_content_of(pack), pack.tenant, pack.name, start, stop), None)
+            self._stream(Span(_content_of(pack), pack.tenant, pack_name(pack.name), start, stop), None)
         ) as pieces:
             async for piece in pieces:
                 into[done : done + len(piece)] = piece
@@ -236,6 +236,11 @@ def _room(under_way: Sequence[_Begun]) -> bool:
     if len(under_way) <= 1:
         return True
     return len(under_way) < AHEAD_PIECES and sum(begun.size for begun in under_way) < AHEAD_BYTES
+
+
+def pack_name(name: str) -> str:
+    """Under which name a pack is sealed: of no bucket."""
+    return f"/{name}"
 
 
 def _content_of(pack: Pack) -> Content:

@@ -91,7 +91,7 @@ class Writer:
             if count <= SMALL_BYTES_MAX:
                 return await self._write_small(target, memoryview(buffer)[:count], body, wish, finish)
             head = bytes(buffer)
-        return await _StreamWriting(self, self._kit, target, wish, finish).run(_Source(body, head))
+        return await _StreamWriting(self, self._kit, target, wish, finish).run(Source(body, head))
 
     async def reseal(self, target: Target, plain: memoryview, wish: PutWish, finish: Finish[T]) -> T:
         """Writes bytes at hand, at most SMALL_BYTES_MAX of them, as a small object."""
@@ -174,7 +174,7 @@ def _wrapped(content: Content, envelope: Envelope) -> Content:
     )
 
 
-class _Source:
+class Source:
     """A body as the SDK's upload reads it, behind bytes of it that were read before."""
 
     def __init__(self, body: Body, head: bytes) -> None:
@@ -213,7 +213,7 @@ class _StreamWriting(Generic[T]):
     wish: PutWish
     finish: Finish[T]
 
-    async def run(self, source: _Source) -> T:
+    async def run(self, source: Source) -> T:
         kit, wish = self.kit, self.wish
         chosen = kit.places.storage_class(self.target.storage_class or None)
         key = await kit.keyring.to_seal(self.target.tenant, wish.customer_key)
@@ -260,7 +260,7 @@ class _Ending(Generic[T]):
 
     writing: _StreamWriting[T]
     chosen: ClassInfo
-    source: _Source
+    source: Source
     taken: Digests
     begun: Begun | None = None
     result: list[T] = field(default_factory=list)
