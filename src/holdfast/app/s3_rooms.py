@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from holdfast.app.s3_passes import S3Passes
 from holdfast.app.settings import CoordinatorSettings, listed
 from holdfast.doors.s3.application import Application
 from holdfast.doors.s3.door import Door
@@ -13,13 +14,13 @@ from holdfast.files.bucket_records import BucketRecords
 from holdfast.files.endings import StreamUploads
 from holdfast.files.histories import Histories
 from holdfast.files.multiparts import Multiparts
+from holdfast.files.outbox import Outbox
 from holdfast.files.request_log import RequestLog
 from holdfast.files.restores import Restores
 from holdfast.gateway.objects import Gateway
 from holdfast.nodes.journal import journal_deletions
 from holdfast.upkeep.packing import PACKING_SECONDS, packing_passes
 from holdfast.upkeep.passes import Loop
-from holdfast.upkeep.request_log import RequestLogging
 from holdfast.upkeep.senders import parse_targets
 from holdfast.world.offload import Offload, ThreadOffload
 
@@ -75,7 +76,9 @@ class S3Rooms:
         )
         self._online = 0
         self._counted_until = 0.0
+        self.outbox = Outbox(database, clock)
         self.door = self._door()
+        self.passes = S3Passes(self, database, clock, chance)
 
     def _door(self) -> Door:
         rooms, settings = self._rooms, self._settings
@@ -97,6 +100,7 @@ class S3Rooms:
             request_log=self.request_log,
             default_ownership=settings.s3_default_ownership,
             restores=self.restores,
+            outbox=self.outbox,
             usable_nodes=self._usable_nodes,
         )
 
@@ -118,23 +122,16 @@ class S3Rooms:
         """Every background pass for buckets in its loop, not started."""
         rooms, settings = self._rooms, self._settings
         period = settings.pass_seconds
-        logging = RequestLogging(
-            request_log=self.request_log,
-            buckets=self.buckets,
-            gateway=self.gateway,
-            clock=rooms.clock,
-            chance=rooms.chance,
-            region=settings.region,
-        )
         packing, compaction = packing_passes(self.gateway, rooms.classes, rooms.clock)
         return [
-            Loop(logging, period_seconds=period, chance=rooms.chance),
+            *self.passes.loops(),
             Loop(packing, period_seconds=PACKING_SECONDS, chance=rooms.chance),
             Loop(compaction, period_seconds=period, chance=rooms.chance),
         ]
 
     async def close(self) -> None:
-        """Ends what is under way; requests must have ended."""
+        """Ends what is under way; requests and passes must have ended."""
+        await self.passes.close()
         await self.gateway.close()
 
 

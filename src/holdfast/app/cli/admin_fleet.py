@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from holdfast.protocol.control import NodeInfo
 
 PASSES: Final = ("expire", "losses", "repair")
+BUCKET_PASSES: Final = ("lifecycle", "restores", "replication", "delivery")
 
 
 @click.group()
@@ -94,7 +95,7 @@ for _event, _help, _says in (
 
 
 @click.command()
-@click.argument("passes", metavar="[PASS]...", nargs=-1, type=click.Choice(PASSES))
+@click.argument("passes", metavar="[PASS]...", nargs=-1, type=click.Choice(PASSES + BUCKET_PASSES))
 @click.option("--dry-run", is_flag=True, help="Print what a round would do and why; do nothing.")
 @coordinator_home
 @json_option
@@ -102,7 +103,8 @@ def upkeep(passes: tuple[str, ...], home: Path, *, dry_run: bool, as_json: bool)
     """Show what upkeep would do now, step by step with the reasons.
 
     The running coordinator does it by itself; nothing is ever done from here. PASS is expire (end what is
-    over), losses (believe nodes that report a loss) or repair; all of them if none is named.
+    over), losses (believe nodes that report a loss), repair, lifecycle (rules of buckets), restores (of
+    archived objects), replication or delivery (of events); all of them if none is named.
 
     \b
     Examples:
@@ -118,12 +120,18 @@ def upkeep(passes: tuple[str, ...], home: Path, *, dry_run: bool, as_json: bool)
 
     async def work(rooms: Rooms) -> int:
         from holdfast.upkeep import passes as loop
+        from holdfast.world.offload import InlineOffload
 
         steps = 0
-        for name in passes or PASSES:
-            async for line in loop.dry_run(getattr(rooms, name)()):
-                steps += 1
-                click.echo(json.dumps({"pass": name, "step": line}) if as_json else f"{name}: {line}")
+        s3 = rooms.open_s3(InlineOffload())
+        try:
+            for name in passes or PASSES + BUCKET_PASSES:
+                work = getattr(rooms if name in PASSES else s3.passes, name)()
+                async for line in loop.dry_run(work):
+                    steps += 1
+                    click.echo(json.dumps({"pass": name, "step": line}) if as_json else f"{name}: {line}")
+        finally:
+            await s3.close()
         return steps
 
     if not with_rooms(home, work) and not as_json:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from holdfast.files.bucket_records import BucketRecords
     from holdfast.files.histories import Histories
     from holdfast.files.multiparts import Multiparts
+    from holdfast.files.outbox import Outbox
     from holdfast.files.request_log import RequestLog
     from holdfast.files.restores import Restores
     from holdfast.gateway.objects import Gateway
@@ -52,5 +53,6 @@ class Door:
     default_ownership: str = "ObjectWriter"
     """The ownership setting of buckets made without one."""
     restores: Restores | None = None
+    outbox: Outbox | None = None
     usable_nodes: Callable[[], int | None] = nobody_knows
     """How many nodes can take shards now; None where nobody knows."""

@@ -240,6 +240,10 @@ async def put_bucket_notification(door: Door, request: S3Request) -> S3Response:
     if request.headers.get(SKIP_HEADER, "").lower() != "true":
         _check_known(targets, door.notification_targets)
     await save(door, request, notifications=targets, notifications_eventbridge=bridge)
+    if door.outbox is not None:
+        who = {"request_id": request.request_id}
+        known = request.bucket.parsed.notifications
+        await door.outbox.test(request.bucket, [each for each in targets if each not in known], who)
     return done()
 
 
