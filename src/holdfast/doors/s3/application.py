@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from holdfast.doors.s3 import preflight, sending
+from holdfast.doors.s3 import preflight, sending, website
 from holdfast.doors.s3.access import Access, check_expected_owner
 from holdfast.doors.s3.announcing import body_of
 from holdfast.doors.s3.authentication import Authenticated, Authentication
@@ -23,6 +23,7 @@ from holdfast.doors.s3.operations import HANDLERS, RULES, STREAMING, Rule
 from holdfast.doors.s3.request import S3Request, S3Response
 from holdfast.doors.s3.request_lines import Lines, note_request
 from holdfast.doors.s3.routes import POST_FORM, route
+from holdfast.tenants.identity import ANONYMOUS
 from holdfast.world.errors import Failure, Refusal, Trouble
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Application:
             if exchange.method == "OPTIONS":
                 return await self._preflight(exchange)
             if exchange.website:
-                return await self._website(exchange)
+                return await self._website(exchange, receive)
             return await self._operate(exchange, receive)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             return self._failed(exchange, error)
@@ -119,6 +120,12 @@ class Application:
             assert exchange.bucket_name is not None
             exchange.record = await self._door.buckets.find(exchange.bucket_name)
             check_expected_owner(headers, exchange.record)
+        request = self._request(exchange, headers, who)
+        if rule.judged == "bucket":
+            request.access.demand(rule.action, exchange.key)
+        return request
+
+    def _request(self, exchange: Exchange, headers: dict[str, str], who: Authenticated) -> S3Request:
         assert exchange.body is not None
         context = Circumstances(
             headers=headers,
@@ -130,7 +137,7 @@ class Application:
             signed_at=who.signed_at,
         )
         access = Access(who.identity, exchange.record, context=context, bucket_name=exchange.bucket_name)
-        request = S3Request(
+        return S3Request(
             operation=exchange.operation,
             method=exchange.method,
             bucket_name=exchange.bucket_name,
@@ -147,15 +154,15 @@ class Application:
             host=exchange.host,
             record=exchange.record,
         )
-        if rule.judged == "bucket":
-            access.demand(rule.action, exchange.key)
-        return request
 
     async def _post_form(self, exchange: Exchange, rule: Rule, receive: Receive) -> S3Response:
         raise S3Error("NotImplemented")
 
-    async def _website(self, exchange: Exchange) -> S3Response:
-        raise S3Error("NotImplemented")
+    async def _website(self, exchange: Exchange, receive: Receive) -> S3Response:
+        exchange.operation = "WebsiteRequest"
+        who = Authenticated(ANONYMOUS, "")
+        exchange.body = body_of(receive, exchange.headers, who, needs_length=False)
+        return await website.serve(self._door, self._request(exchange, exchange.headers, who))
 
     # --- other origins -----------------------------------------------------------------------------------
 
