@@ -113,7 +113,7 @@ async def _send_stream(
                 if not more:
                     return
                 if watch is None:
-                    watch = asyncio.ensure_future(receive())
+                    watch = asyncio.ensure_future(_hang_up(receive))
                 piece = await _next_for(watch, stream)
         except Cut:
             raise
@@ -127,6 +127,12 @@ async def _send_stream(
         await send({"type": "http.response.body", "body": b""})
     finally:
         await stream.aclose()
+
+
+async def _hang_up(receive: Receive) -> None:
+    """Returns when the client is gone; the end of a body that nobody asked for comes first."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _next_for(watch: asyncio.Task[Any], stream: AsyncGenerator[memoryview]) -> memoryview | None:
