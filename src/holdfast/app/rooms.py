@@ -19,6 +19,7 @@ from holdfast.doors.hub.relay import Relay, open_relay
 from holdfast.doors.rest.control import ControlDoor, Handler
 from holdfast.files.mending import Mending
 from holdfast.files.operations import file_operations
+from holdfast.files.outbox import Outbox
 from holdfast.files.places import FleetPlaces
 from holdfast.files.trash import Trash
 from holdfast.nodes.classes import Classes
@@ -212,6 +213,10 @@ class Rooms:
                 grace=self.settings.repair_grace_seconds * MICROSECONDS,
             ),
         )
+
+    def outbox(self) -> Outbox:
+        """Events that are still to be told, and those that were given up."""
+        return Outbox(self._outside.database, self.clock)
 
     async def keep_fleet_fresh(self) -> None:
         """Runs until cancelled."""

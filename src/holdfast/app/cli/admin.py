@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from holdfast.app.cli.admin_events import events
 from holdfast.app.cli.admin_fleet import node, upkeep
 from holdfast.app.cli.admin_keys import key
 from holdfast.app.cli.admin_people import tenant, user
@@ -37,6 +38,7 @@ admin.add_command(user)
 admin.add_command(key)
 admin.add_command(node)
 admin.add_command(upkeep)
+admin.add_command(events)
 
 
 @admin.command()

@@ -118,8 +118,8 @@ def _object(row: EventRow) -> dict[str, Any]:
         found["eTag"] = row.etag
     if row.version_id is not None:
         found["versionId"] = row.version_id
-    # Compared as text, of two events of one key the later one is the greater.
-    found["sequencer"] = f"{row.sequencer:016X}"
+    # Compared as text, of two events of one key the later one is the greater: rows are numbered as they come.
+    found["sequencer"] = f"{row.id:016X}"
     return found
 
 
