@@ -147,7 +147,7 @@ def plainly_allowed(case: Case) -> bool:
     # "An explicit deny in any policy overrides any allows."
     if case.policy == "denies everybody" or (case.policy == "denies the user" and case.who == "user"):
         return False
-    # "RestrictPublicBuckets: access to a bucket with a public policy only within the owner's account."
+    # RestrictPublicBuckets: a bucket with a public policy is for the owner's account only.
     lets = case.policy == "lets everybody" and (of_owner or not case.restrict)
     lets = lets or (case.policy == "lets other" and case.who == "other")
     # "A bucket policy applies only to objects that the bucket's owner owns."

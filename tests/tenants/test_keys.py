@@ -53,6 +53,17 @@ async def test_a_key_revoked_elsewhere_is_forgotten_here_within_its_time(
     assert code(refused) == "access.unknown"
 
 
+async def test_an_expired_key_signs_nothing_though_it_is_remembered(
+    keys: Keys, tenant: str, clock: Clock, time: Time
+) -> None:
+    made = await keys.create_access_key(tenant, permit=Permit(expires=clock.now() + 5_000_000))
+    await keys.secret_of(made.access_key)
+    time.seconds = 5.0
+    with pytest.raises(Refusal, match="expired") as refused:
+        await keys.secret_of(made.access_key)
+    assert code(refused) == "access.denied"
+
+
 async def test_access_keys_are_listed_without_secrets_page_by_page(
     keys: Keys, tenant: str, clock: Clock
 ) -> None:

@@ -62,8 +62,9 @@ class BucketFacts(NamedTuple):
 class Asked(NamedTuple):
     """What is asked. `context` has the values of condition keys by lower-case name.
 
-    `prefix` is that of a listing, for keys that may only see certain ones. `fresh` says that the object is the one that the request itself makes.
-    `bucket` is None for actions about no bucket, or about one that is not there yet.
+    `bucket` is None for actions about no bucket, or about one that is not there yet. `fresh` says that the
+    object is the one that the request itself makes. `prefix` is what a listing is narrowed to, for access
+    keys that may not see everything.
     """
 
     action: str
@@ -122,7 +123,7 @@ def _granted(identity: Identity, asked: Asked, bucket: BucketFacts, *, concerns_
         return Verdict(False, "no policy allows it, and access control lists are switched off")
     if asked.fresh and asked.action == "s3:PutObjectAcl":
         # Who may write an object by the bucket's list may give it a list of its own.
-        acl, permission = bucket.acl, acls.ON_BUCKET["s3:PutObject"]
+        acl, permission = bucket.acl, acls.ON_BUCKET.get("s3:PutObject")
     elif concerns_object:
         acl, permission = asked.object_acl, acls.ON_OBJECT.get(asked.action)
     else:

@@ -1,0 +1,659 @@
+"""Who is let in: policies, lists, ownership and blocks through the whole door, as botocore sees it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+from tests.doors.s3.program import Answer, Program, S3Cloud, s3_story
+
+from holdfast.doors.s3.access import Access
+from holdfast.doors.s3.operation_table import OPERATIONS
+from holdfast.doors.s3.operations import RULES
+from holdfast.tenants.names import account_of, canonical_id_of
+from holdfast.tenants.permits import Permit
+from holdfast.tenants.s3_actions import HOUSE_ACTION, ON_OBJECTS
+
+BUCKET = "photos"
+ARN = f"arn:aws:s3:::{BUCKET}"
+META = "ResponseMetadata"
+EVERYBODY = "http://acs.amazonaws.com/groups/global/AllUsers"
+SIGNED = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"
+
+
+async def outcome(call: Awaitable[Any]) -> str:
+    """What is said: ok, or the code of the refusal."""
+    try:
+        await call
+    except Answer as answer:
+        return answer.code or str(answer.status)
+    return "ok"
+
+
+async def refusal(call: Awaitable[Any]) -> tuple[str, int]:
+    with pytest.raises(Answer) as caught:
+        await call
+    return caught.value.code, caught.value.status
+
+
+def rule(effect: str, action: Any, resource: Any = f"{ARN}/*", who: Any = "*", **more: Any) -> dict[str, Any]:
+    return {"Effect": effect, "Principal": who, "Action": action, "Resource": resource} | more
+
+
+async def put_policy(by: Program, *statements: dict[str, Any], **more: Any) -> Any:
+    text = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+    return await by.call("PutBucketPolicy", Bucket=BUCKET, Policy=text, **more)
+
+
+async def joes(cloud: S3Cloud, **permit: Any) -> Program:
+    """A user of the bucket owner's tenant."""
+    rooms, tenant = cloud.cluster.rooms, cloud.cluster.tenant_id
+    await rooms.users.create(tenant, "joe")
+    key = await rooms.keys.create_access_key(tenant, user_name="joe", permit=Permit(**permit))
+    return Program(cloud.application, cloud.cluster.coordinator.clock, key)
+
+
+async def bobs(cloud: S3Cloud) -> str:
+    """The other tenant's id."""
+    return (await cloud.cluster.rooms.people.find_named("bob")).tenant_id
+
+
+def test_every_operation_is_a_known_action_on_the_right_kind_of_thing() -> None:
+    levels = {operation.name: operation.level for operation in OPERATIONS} | {"PostObject": "object"}
+    levels |= {"DeleteObjects": "object"}
+    for operation, known in RULES.items():
+        assert known.action in HOUSE_ACTION, operation
+        assert (known.action in ON_OBJECTS) == (levels[operation] == "object"), operation
+
+
+# --- strangers -------------------------------------------------------------------------------------------
+
+ASKED: dict[str, dict[str, Any]] = {
+    "GetObject": {"Key": "k"},
+    "HeadObject": {"Key": "k"},
+    "PutObject": {"Key": "k", "Body": b"x"},
+    "DeleteObject": {"Key": "k"},
+    "GetObjectAcl": {"Key": "k"},
+    "PutObjectAcl": {"Key": "k", "ACL": "public-read"},
+    "GetObjectTagging": {"Key": "k"},
+    "ListObjectsV2": {},
+    "ListObjectVersions": {},
+    "ListMultipartUploads": {},
+    "HeadBucket": {},
+    "GetBucketAcl": {},
+    "PutBucketAcl": {"ACL": "private"},
+    "GetBucketPolicy": {},
+    "DeleteBucketPolicy": {},
+    "GetBucketLocation": {},
+    "GetBucketVersioning": {},
+    "DeleteBucket": {},
+}
+
+
+def test_a_private_bucket_is_closed_to_everybody_else() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        await cloud.alice.call("PutObject", Bucket=BUCKET, Key="k", Body=b"secret")
+        for who, (operation, wish) in itertools.product((cloud.bob, cloud.nobody), ASKED.items()):
+            said = await outcome(who.call(operation, Bucket=BUCKET, **wish))
+            assert said in {"AccessDenied", "403"}, (operation, said)
+        got = await cloud.alice.call("GetObject", Bucket=BUCKET, Key="k")
+        assert got["Body"] == b"secret"
+
+    s3_story(story)
+
+
+@pytest.mark.parametrize(
+    ("canned", "strangers", "signed"),
+    [
+        ("private", set(), set()),
+        ("public-read", {"ListObjectsV2"}, {"ListObjectsV2"}),
+        ("public-read-write", {"ListObjectsV2", "PutObject"}, {"ListObjectsV2", "PutObject"}),
+        ("authenticated-read", set(), {"ListObjectsV2"}),
+    ],
+)
+def test_a_canned_list_opens_a_bucket_as_far_as_its_name_says(
+    canned: str, strangers: set[str], signed: set[str]
+) -> None:
+    async def story(cloud: S3Cloud) -> None:
+        await cloud.alice.call("PutBucketAcl", Bucket=BUCKET, ACL=canned)
+        for who, opened in ((cloud.nobody, strangers), (cloud.bob, signed)):
+            for operation in ("ListObjectsV2", "PutObject", "GetBucketAcl"):
+                wish = {"Key": "new", "Body": b"x"} if operation == "PutObject" else {}
+                said = await outcome(who.call(operation, Bucket=BUCKET, **wish))
+                assert said == ("ok" if operation in opened else "AccessDenied"), (operation, said)
+
+    s3_story(story)
+
+
+def test_what_is_not_there_is_said_only_to_those_who_may_list() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        assert await refusal(cloud.nobody.call("GetObject", Bucket=BUCKET, Key="none")) == (
+            "AccessDenied",
+            403,
+        )
+        await cloud.alice.call("PutBucketAcl", Bucket=BUCKET, ACL="public-read")
+        assert await refusal(cloud.nobody.call("GetObject", Bucket=BUCKET, Key="none")) == ("NoSuchKey", 404)
+
+    s3_story(story)
+
+
+# --- lists -----------------------------------------------------------------------------------------------
+
+
+def test_a_list_reads_back_as_it_was_given() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        alice, tenant = cloud.alice, cloud.cluster.tenant_id
+        name = (await cloud.cluster.rooms.people.find(tenant)).display_name
+        owner = {"ID": canonical_id_of(tenant), "DisplayName": name}
+        other = {"ID": canonical_id_of(await bobs(cloud)), "DisplayName": "bob", "Type": "CanonicalUser"}
+        full = {"Grantee": {**owner, "Type": "CanonicalUser"}, "Permission": "FULL_CONTROL"}
+        shared = {"Grantee": other, "Permission": "READ_ACP"}
+        world = {"Grantee": {"Type": "Group", "URI": EVERYBODY}, "Permission": "READ"}
+        await alice.call("PutObject", Bucket=BUCKET, Key="k", Body=b"x")
+        for names, get, put in (
+            ({}, "GetBucketAcl", "PutBucketAcl"),
+            ({"Key": "k"}, "GetObjectAcl", "PutObjectAcl"),
+        ):
+            got = await alice.call(get, Bucket=BUCKET, **names)
+            assert {"Owner": got["Owner"], "Grants": got["Grants"]} == {"Owner": owner, "Grants": [full]}
+            for grants in ([full, shared, world], [world], []):
+                wish = {"Owner": owner, "Grants": grants}
+                await alice.call(put, Bucket=BUCKET, AccessControlPolicy=wish, **names)
+                got = await alice.call(get, Bucket=BUCKET, **names)
+                assert {"Owner": got["Owner"], "Grants": got["Grants"]} == wish
+            grant = f'id="{other["ID"]}", uri={SIGNED}'
+            await alice.call(
+                put, Bucket=BUCKET, GrantRead=grant, GrantFullControl=f"id={owner['ID']}", **names
+            )
+            got = await alice.call(get, Bucket=BUCKET, **names)
+            assert got["Grants"] == [
+                full,
+                {"Grantee": other, "Permission": "READ"},
+                {"Grantee": {"Type": "Group", "URI": SIGNED}, "Permission": "READ"},
+            ]
+
+    s3_story(story)
+
+
+def test_a_grant_by_address_finds_the_one_who_has_it() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        people = cloud.cluster.rooms.people
+        carol = await people.create("carol", email="Carol@example.org")
+        await people.create("dave", email="two@example.org")
+        await people.create("erin", email="two@example.org")
+
+        def put(address: str) -> Awaitable[Any]:
+            return cloud.alice.call("PutBucketAcl", Bucket=BUCKET, GrantRead=f'emailAddress="{address}"')
+
+        await put("carol@example.org")
+        got = await cloud.alice.call("GetBucketAcl", Bucket=BUCKET)
+        grantee = {"Type": "CanonicalUser", "ID": carol.canonical_id, "DisplayName": "carol"}
+        assert got["Grants"] == [{"Grantee": grantee, "Permission": "READ"}]
+        assert await refusal(put("zoe@example.org")) == ("UnresolvableGrantByEmailAddress", 400)
+        assert await refusal(put("two@example.org")) == ("AmbiguousGrantByEmailAddress", 400)
+
+    s3_story(story)
+
+
+MALFORMED = [
+    b"",
+    b"<x/>",
+    b"<AccessControlPolicy",
+    b"<AccessControlPolicy/>",
+    b"<AccessControlPolicy><Owner><ID>OWNER</ID></Owner></AccessControlPolicy>",
+    b"<AccessControlPolicy><AccessControlList/></AccessControlPolicy>",
+    *(
+        b"<AccessControlPolicy><Owner><ID>OWNER</ID></Owner><AccessControlList>%s</AccessControlList>"
+        b"</AccessControlPolicy>" % inside
+        for inside in (
+            b"<Offer/>",
+            b"<Grant/>",
+            b"<Grant><Permission>READ</Permission></Grant>",
+            b"<Grant><Grantee><ID>OWNER</ID></Grantee><Permission>FLY</Permission></Grant>",
+            b"<Grant><Grantee><ID></ID></Grantee><Permission>READ</Permission></Grant>",
+            b"<Grant><Grantee><Name>x</Name></Grantee><Permission>READ</Permission></Grant>",
+            b"<Grant><Grantee><ID>OWNER</ID></Grantee><Permission>READ</Permission></Grant>" * 101,
+        )
+    ),
+]
+
+
+def test_a_document_that_is_no_list_is_malformed() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        owner = canonical_id_of(cloud.cluster.tenant_id).encode()
+        for document in MALFORMED:
+            status, _, body = await cloud.alice.send(
+                "PUT", f"/{BUCKET}", "acl=", body=document.replace(b"OWNER", owner)
+            )
+            code = b"MissingSecurityHeader" if not document else b"MalformedACLError"
+            assert (status, b"<Code>%s</Code>" % code in body) == (400, True), (document, body)
+
+    s3_story(story)
+
+
+def test_what_a_list_cannot_say_is_refused() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        alice = cloud.alice
+        owner, other = canonical_id_of(cloud.cluster.tenant_id), canonical_id_of(await bobs(cloud))
+        nobody = {"Grantee": {"Type": "CanonicalUser", "ID": "f" * 64}, "Permission": "READ"}
+
+        def put(**wish: Any) -> Awaitable[Any]:
+            return alice.call("PutBucketAcl", Bucket=BUCKET, **wish)
+
+        def document(owner_id: str, *grants: Any) -> dict[str, Any]:
+            return {"Owner": {"ID": owner_id}, "Grants": list(grants)}
+
+        assert await refusal(put(ACL="public")) == ("InvalidArgument", 400)
+        assert await refusal(put(ACL="private", GrantRead=f"id={owner}")) == ("InvalidRequest", 400)
+        for grant in ("joe", "id=", "name=joe", f"id={'f' * 64}", "uri=http://example.org/"):
+            assert await refusal(put(GrantRead=grant)) == ("InvalidArgument", 400), grant
+        assert await refusal(put(AccessControlPolicy=document(other))) == ("AccessDenied", 403)
+        assert await refusal(put(AccessControlPolicy=document("joe"))) == ("InvalidArgument", 400)
+        assert await refusal(put(AccessControlPolicy=document(owner, nobody))) == ("InvalidArgument", 400)
+        both = put(ACL="private", AccessControlPolicy=document(owner))
+        assert await refusal(both) == ("UnexpectedContent", 400)
+        assert (await cloud.bucket_of(BUCKET)).parsed.acl is None
+
+    s3_story(story)
+
+
+def test_each_version_has_a_list_of_its_own() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        alice, nobody = cloud.alice, cloud.nobody
+        await alice.call("PutBucketVersioning", Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        first = (await alice.call("PutObject", Bucket=BUCKET, Key="k", Body=b"1", ACL="public-read"))[
+            "VersionId"
+        ]
+        second = (await alice.call("PutObject", Bucket=BUCKET, Key="k", Body=b"2"))["VersionId"]
+
+        async def readable() -> list[str]:
+            wishes: list[dict[str, str]] = [{}, {"VersionId": first}, {"VersionId": second}]
+            return [
+                await outcome(nobody.call("GetObject", Bucket=BUCKET, Key="k", **wish)) for wish in wishes
+            ]
+
+        assert await readable() == ["AccessDenied", "ok", "AccessDenied"]
+        await alice.call("PutObjectAcl", Bucket=BUCKET, Key="k", VersionId=first, ACL="private")
+        done = await alice.call("PutObjectAcl", Bucket=BUCKET, Key="k", ACL="public-read")
+        assert done[META]["HTTPHeaders"]["x-amz-version-id"] == second
+        assert await readable() == ["ok", "AccessDenied", "ok"]
+
+    s3_story(story)
+
+
+# --- who owns what others write --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ownership", "acl", "owner", "alice_reads", "bob_reads"),
+    [
+        ("ObjectWriter", None, "bob", False, True),
+        ("ObjectWriter", "bucket-owner-read", "bob", True, True),
+        ("ObjectWriter", "bucket-owner-full-control", "bob", True, True),
+        ("BucketOwnerPreferred", None, "bob", False, True),
+        ("BucketOwnerPreferred", "bucket-owner-full-control", "alice", True, False),
+        ("BucketOwnerEnforced", None, "alice", True, False),
+        ("BucketOwnerEnforced", "bucket-owner-full-control", "alice", True, False),
+    ],
+)
+def test_ownership_controls_say_who_owns_what_another_tenant_writes(
+    ownership: str, acl: str | None, owner: str, alice_reads: bool, bob_reads: bool
+) -> None:
+    async def story(cloud: S3Cloud) -> None:
+        alice, bob, other = cloud.alice, cloud.bob, await bobs(cloud)
+        rules = {"Rules": [{"ObjectOwnership": ownership}]}
+        await alice.call("PutBucketOwnershipControls", Bucket=BUCKET, OwnershipControls=rules)
+        assert (await alice.call("GetBucketOwnershipControls", Bucket=BUCKET))["OwnershipControls"] == rules
+        await put_policy(
+            alice, rule("Allow", ["s3:PutObject", "s3:PutObjectAcl"], who={"AWS": account_of(other)})
+        )
+        wish = {} if acl is None else {"ACL": acl}
+        await bob.call("PutObject", Bucket=BUCKET, Key="k", Body=b"x", **wish)
+        reads = [await outcome(who.call("GetObject", Bucket=BUCKET, Key="k")) for who in (alice, bob)]
+        assert reads == ["ok" if may else "AccessDenied" for may in (alice_reads, bob_reads)]
+        ids = {"alice": canonical_id_of(cloud.cluster.tenant_id), "bob": canonical_id_of(other)}
+        asker = alice if owner == "alice" else bob
+        got = await asker.call("GetObjectAcl", Bucket=BUCKET, Key="k")
+        assert (got["Owner"]["ID"], got["Grants"][0]["Permission"]) == (ids[owner], "FULL_CONTROL")
+        assert await outcome(alice.call("DeleteObject", Bucket=BUCKET, Key="k")) == "ok"
+
+    s3_story(story)
+
+
+def test_where_lists_are_off_only_the_owner_s_own_can_be_given() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        alice = cloud.alice
+        rules = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+        await alice.call("PutBucketAcl", Bucket=BUCKET, ACL="public-read")
+        off = ("PutBucketOwnershipControls", {"OwnershipControls": rules})
+        said = await refusal(alice.call(off[0], Bucket=BUCKET, **off[1]))
+        assert said == ("InvalidBucketAclWithObjectOwnership", 400)
+        await alice.call("PutBucketAcl", Bucket=BUCKET, ACL="private")
+        await alice.call(off[0], Bucket=BUCKET, **off[1])
+        for wish in ({"ACL": "public-read"}, {"GrantRead": f"uri={EVERYBODY}"}):
+            calls = (
+                alice.call("PutBucketAcl", Bucket=BUCKET, **wish),
+                alice.call("PutObject", Bucket=BUCKET, Key="k", Body=b"x", **wish),
+            )
+            for call in calls:
+                assert await refusal(call) == ("AccessControlListNotSupported", 400)
+        for acl in ("private", "bucket-owner-full-control"):
+            await alice.call("PutBucketAcl", Bucket=BUCKET, ACL=acl)
+            await alice.call("PutObject", Bucket=BUCKET, Key="k", Body=b"x", ACL=acl)
+            await alice.call("PutObjectAcl", Bucket=BUCKET, Key="k", ACL=acl)
+        await alice.call("DeleteBucketOwnershipControls", Bucket=BUCKET)
+        got = alice.call("GetBucketOwnershipControls", Bucket=BUCKET)
+        assert await refusal(got) == ("OwnershipControlsNotFoundError", 404)
+        await alice.call("PutObjectAcl", Bucket=BUCKET, Key="k", ACL="public-read")
+        assert await outcome(cloud.nobody.call("GetObject", Bucket=BUCKET, Key="k")) == "ok"
+
+    s3_story(story)
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ({}, "ok"),
+        ({"ACL": "public-read"}, "ok"),
+        ({"ObjectOwnership": "BucketOwnerEnforced"}, "ok"),
+        ({"ObjectOwnership": "BucketOwnerPreferred", "ACL": "public-read"}, "ok"),
+        ({"ObjectOwnership": "BucketOwnerEnforced", "ACL": "private"}, "ok"),
+        (
+            {"ObjectOwnership": "BucketOwnerEnforced", "ACL": "public-read"},
+            "InvalidBucketAclWithObjectOwnership",
+        ),
+        ({"ObjectOwnership": "Nobody"}, "InvalidArgument"),
+        ({"ACL": "public"}, "InvalidArgument"),
+    ],
+)
+def test_a_new_bucket_takes_its_list_and_its_ownership_from_headers(wish: dict[str, str], said: str) -> None:
+    async def story(cloud: S3Cloud) -> None:
+        assert await outcome(cloud.bob.call("CreateBucket", Bucket="fresh", **wish)) == said
+        if said != "ok":
+            return
+        settings = (await cloud.bucket_of("fresh")).parsed
+        assert settings.ownership == wish.get("ObjectOwnership", "")
+        listed = await outcome(cloud.nobody.call("ListObjectsV2", Bucket="fresh"))
+        assert listed == ("ok" if wish.get("ACL") == "public-read" else "AccessDenied")
+
+    s3_story(story)
+
+
+def test_lists_can_be_off_for_all_new_buckets() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        await cloud.bob.call("CreateBucket", Bucket="fresh")
+        got = await cloud.bob.call("GetBucketOwnershipControls", Bucket="fresh")
+        assert got["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+
+    s3_story(story, default_ownership="BucketOwnerEnforced")
+
+
+# --- policies --------------------------------------------------------------------------------------------
+
+
+def test_a_policy_is_kept_as_it_was_written() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        alice = cloud.alice
+        none = alice.call("GetBucketPolicy", Bucket=BUCKET)
+        assert await refusal(none) == ("NoSuchBucketPolicy", 404)
+        text = json.dumps({"Statement": rule("Allow", "s3:GetObject")}, indent=3)
+        await alice.call("PutBucketPolicy", Bucket=BUCKET, Policy=text)
+        assert (await alice.call("GetBucketPolicy", Bucket=BUCKET))["Policy"] == text
+        bad = alice.call("PutBucketPolicy", Bucket=BUCKET, Policy=text.replace("photos", "papers"))
+        assert await refusal(bad) == ("MalformedPolicy", 400)
+        assert (await alice.call("GetBucketPolicy", Bucket=BUCKET))["Policy"] == text
+        for _ in range(2):
+            done = await alice.call("DeleteBucketPolicy", Bucket=BUCKET)
+            assert done[META]["HTTPStatusCode"] == 204
+        none = alice.call("GetBucketPolicy", Bucket=BUCKET)
+        assert await refusal(none) == ("NoSuchBucketPolicy", 404)
+
+    s3_story(story)
+
+
+def test_a_policy_lets_others_in_and_keeps_its_own_out() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        alice, bob, nobody = cloud.alice, cloud.bob, cloud.nobody
+        joe = await joes(cloud)
+        for key in ("open/a", "bob/a", "shut/a"):
+            await alice.call("PutObject", Bucket=BUCKET, Key=key, Body=b"x")
+        account = account_of(cloud.cluster.tenant_id)
+        await put_policy(
+            alice,
+            rule("Allow", "s3:GetObject", f"{ARN}/open/*"),
+            rule(
+                "Allow",
+                ["s3:GetObject", "s3:PutObject"],
+                f"{ARN}/bob/*",
+                {"AWS": account_of(await bobs(cloud))},
+            ),
+            rule("Allow", "s3:ListBucket", ARN, Condition={"StringEquals": {"s3:prefix": "open/"}}),
+            rule("Deny", "s3:*", f"{ARN}/shut/*", {"AWS": f"arn:aws:iam::{account}:user/joe"}),
+        )
+
+        async def row(who: Program) -> list[str]:
+            reads = [who.call("GetObject", Bucket=BUCKET, Key=key) for key in ("open/a", "bob/a", "shut/a")]
+            write = who.call("PutObject", Bucket=BUCKET, Key="bob/b", Body=b"x")
+            lists = [who.call("ListObjectsV2", Bucket=BUCKET, Prefix=prefix) for prefix in ("open/", "")]
+            said = [await outcome(call) for call in (*reads, write, *lists)]
+            return ["no" if each == "AccessDenied" else each for each in said]
+
+        assert await row(alice) == ["ok", "ok", "ok", "ok", "ok", "ok"]
+        assert await row(joe) == ["ok", "ok", "no", "ok", "ok", "ok"]
+        assert await row(bob) == ["ok", "ok", "no", "ok", "ok", "no"]
+        assert await row(nobody) == ["ok", "no", "no", "no", "ok", "no"]
+
+    s3_story(story)
+
+
+def test_conditions_ask_about_headers_and_tags() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        alice, bob = cloud.alice, cloud.bob
+        await alice.call("PutObject", Bucket=BUCKET, Key="public", Body=b"x", Tagging="security=public")
+        await alice.call("PutObject", Bucket=BUCKET, Key="private", Body=b"x", Tagging="security=private")
+        shown = {"StringEquals": {"s3:ExistingObjectTag/security": "public"}}
+        own = {"StringLike": {"s3:x-amz-acl": "public*"}}
+        sealed = {"StringNotEquals": {"s3:x-amz-server-side-encryption": "AES256"}}
+        await put_policy(
+            alice,
+            rule("Allow", ["s3:PutObject", "s3:PutObjectTagging", "s3:PutObjectAcl"]),
+            rule("Allow", "s3:GetObject", Condition=shown),
+            rule("Deny", "s3:PutObject", f"{ARN}/sealed/*", Condition=sealed),
+            rule("Deny", "s3:PutObject", f"{ARN}/own/*", Condition=own),
+            rule(
+                "Deny", "s3:PutObject", f"{ARN}/tagged/*",
+                Condition={"ForAllValues:StringNotEquals": {"s3:RequestObjectTagKeys": ["team"]}},
+            ),
+        )  # fmt: skip
+
+        async def put(key: str, **wish: Any) -> str:
+            return await outcome(bob.call("PutObject", Bucket=BUCKET, Key=key, Body=b"x", **wish))
+
+        reads = [
+            await outcome(bob.call("GetObject", Bucket=BUCKET, Key=key)) for key in ("public", "private")
+        ]
+        assert reads == ["ok", "AccessDenied"]
+        assert await put("sealed/a") == "AccessDenied"
+        assert await put("sealed/a", ServerSideEncryption="AES256") == "ok"
+        assert await put("own/a") == "ok"
+        assert await put("own/a", ACL="public-read") == "AccessDenied"
+        assert await put("tagged/a", Tagging="colour=red") == "AccessDenied"
+        assert await put("tagged/a", Tagging="team=a") == "ok"
+
+    s3_story(story)
+
+
+def test_an_owner_shut_out_by_a_policy_can_mend_it_unless_it_gave_that_up() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        alice = cloud.alice
+        joe = await joes(cloud)
+        deny = rule("Deny", "s3:*", [ARN, f"{ARN}/*"])
+        await put_policy(alice, deny)
+        assert await outcome(alice.call("ListObjectsV2", Bucket=BUCKET)) == "AccessDenied"
+        assert await outcome(joe.call("GetBucketPolicy", Bucket=BUCKET)) == "AccessDenied"
+        assert await outcome(alice.call("GetBucketPolicy", Bucket=BUCKET)) == "ok"
+        assert await outcome(alice.call("DeleteBucketPolicy", Bucket=BUCKET)) == "ok"
+        await put_policy(alice, deny, ConfirmRemoveSelfBucketAccess=True)
+        for operation in ("GetBucketPolicy", "DeleteBucketPolicy"):
+            assert await outcome(alice.call(operation, Bucket=BUCKET)) == "AccessDenied"
+
+    s3_story(story)
+
+
+# --- public access blocks --------------------------------------------------------------------------------
+
+
+def block(**switches: bool) -> dict[str, bool]:
+    off = dict.fromkeys(
+        ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), False
+    )
+    return off | switches
+
+
+def test_a_public_access_block_reads_back_and_goes() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        alice = cloud.alice
+        get = lambda: alice.call("GetPublicAccessBlock", Bucket=BUCKET)  # noqa: E731
+        assert await refusal(get()) == ("NoSuchPublicAccessBlockConfiguration", 404)
+        wish = {"BlockPublicAcls": True, "RestrictPublicBuckets": True}
+        await alice.call("PutPublicAccessBlock", Bucket=BUCKET, PublicAccessBlockConfiguration=wish)
+        assert (await get())["PublicAccessBlockConfiguration"] == block(**wish)
+        done = await alice.call("DeletePublicAccessBlock", Bucket=BUCKET)
+        assert done[META]["HTTPStatusCode"] == 204
+        assert await refusal(get()) == ("NoSuchPublicAccessBlockConfiguration", 404)
+
+    s3_story(story)
+
+
+def test_each_switch_blocks_its_own_way_of_being_public() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        alice, nobody = cloud.alice, cloud.nobody
+        await alice.call("PutObject", Bucket=BUCKET, Key="k", Body=b"x", ACL="public-read")
+
+        async def switch(**switches: bool) -> None:
+            wish = block(**switches)
+            await alice.call("PutPublicAccessBlock", Bucket=BUCKET, PublicAccessBlockConfiguration=wish)
+
+        def read(who: Program, key: str) -> Awaitable[str]:
+            return outcome(who.call("GetObject", Bucket=BUCKET, Key=key))
+
+        await switch(BlockPublicAcls=True)
+        for call in (
+            alice.call("PutObject", Bucket=BUCKET, Key="n", Body=b"x", ACL="public-read"),
+            alice.call("PutObjectAcl", Bucket=BUCKET, Key="k", ACL="authenticated-read"),
+            alice.call("PutBucketAcl", Bucket=BUCKET, GrantWrite=f"uri={EVERYBODY}"),
+        ):
+            assert await refusal(call) == ("AccessDenied", 403)
+        assert await read(nobody, "k") == "ok"
+        await switch(IgnorePublicAcls=True)
+        assert await read(nobody, "k") == "AccessDenied"
+        await switch(BlockPublicPolicy=True)
+        assert await refusal(put_policy(alice, rule("Allow", "s3:GetObject"))) == ("AccessDenied", 403)
+        known = {"AWS": account_of(await bobs(cloud))}
+        await put_policy(alice, rule("Allow", "s3:GetObject", who=known))
+        await switch(RestrictPublicBuckets=True)
+        await alice.call("PutObject", Bucket=BUCKET, Key="p", Body=b"x")
+        assert [await read(who, "p") for who in (cloud.bob, nobody)] == ["ok", "AccessDenied"]
+        await put_policy(alice, rule("Allow", "s3:GetObject"))
+        assert [await read(who, "p") for who in (alice, cloud.bob, nobody)] == [
+            "ok",
+            "AccessDenied",
+            "AccessDenied",
+        ]
+        await alice.call("DeletePublicAccessBlock", Bucket=BUCKET)
+        assert [await read(who, "p") for who in (cloud.bob, nobody)] == ["ok", "ok"]
+
+    s3_story(story)
+
+
+@pytest.mark.parametrize(
+    ("acl", "policy", "switches", "public"),
+    [
+        ("private", None, {}, False),
+        ("public-read", None, {}, True),
+        ("public-read", None, {"IgnorePublicAcls": True}, False),
+        ("private", "*", {}, True),
+        ("private", "*", {"RestrictPublicBuckets": True}, False),
+        ("private", {"AWS": "111122223333"}, {}, False),
+    ],
+)
+def test_the_policy_status_says_whether_a_bucket_is_public(
+    acl: str, policy: Any, switches: dict[str, bool], public: bool
+) -> None:
+    async def story(cloud: S3Cloud) -> None:
+        alice = cloud.alice
+        await alice.call("PutBucketAcl", Bucket=BUCKET, ACL=acl)
+        if policy is not None:
+            await put_policy(alice, rule("Allow", "s3:GetObject", who=policy))
+        await alice.call(
+            "PutPublicAccessBlock", Bucket=BUCKET, PublicAccessBlockConfiguration=block(**switches)
+        )
+        got = await alice.call("GetBucketPolicyStatus", Bucket=BUCKET)
+        assert got["PolicyStatus"] == {"IsPublic": public}
+
+    s3_story(story)
+
+
+# --- keys, owners, answers -------------------------------------------------------------------------------
+
+
+def test_an_access_key_for_certain_prefixes_reaches_nothing_else() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        joe = await joes(cloud, actions=("object.read", "object.write"), prefixes=("joe/",))
+        said = {
+            key: await outcome(joe.call("PutObject", Bucket=BUCKET, Key=key, Body=b"x"))
+            for key in ("joe/a", "a")
+        }
+        assert said == {"joe/a": "ok", "a": "AccessDenied"}
+        for operation in ("ListObjectsV2", "GetBucketPolicy", "DeleteBucketPolicy", "DeleteBucket"):
+            assert await outcome(joe.call(operation, Bucket=BUCKET)) == "AccessDenied"
+        assert await outcome(joe.call("DeleteObject", Bucket=BUCKET, Key="joe/a")) == "AccessDenied"
+
+    s3_story(story)
+
+
+def test_a_caller_who_expects_another_owner_is_stopped() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        account = account_of(cloud.cluster.tenant_id)
+
+        def head(expected: str) -> Awaitable[str]:
+            return outcome(cloud.alice.call("ListObjectsV2", Bucket=BUCKET, ExpectedBucketOwner=expected))
+
+        assert await head(account) == "ok"
+        assert await head(account_of(await bobs(cloud))) == "AccessDenied"
+        assert await head("alice") == "InvalidBucketOwnerAWSAccountID"
+
+    s3_story(story)
+
+
+def test_only_the_owner_s_side_is_told_why() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        await put_policy(cloud.alice, rule("Deny", "s3:GetObject"))
+        said = []
+        for who in (cloud.alice, cloud.bob):
+            with pytest.raises(Answer) as caught:
+                await who.call("GetObject", Bucket=BUCKET, Key="k", VersionId="null")
+            said.append(caught.value.fields["Message"])
+        assert "policy" not in said[1]
+
+    s3_story(story)
+
+
+def test_an_access_says_whether_it_was_asked() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        record = await cloud.bucket_of(BUCKET)
+        rooms = cloud.cluster.rooms
+        key = await rooms.keys.create_access_key(cloud.cluster.tenant_id)
+        identity = (await rooms.keys.secret_of(key.access_key)).identity
+        access = Access(identity, record, context={})
+        assert (access.judged, access.is_owner, access.bucket_name) == (False, True, BUCKET)
+        assert access.allows("s3:GetObject", "k")
+        assert not access.judged
+        access.demand("s3:GetObject", "k")
+        assert access.judged
+        assert access.for_bucket(record).allows("s3:PutObject", "k")
+
+    s3_story(story)
