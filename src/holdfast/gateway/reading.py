@@ -28,6 +28,8 @@ from holdfast.world.errors import Refusal, Trouble
 
 WINDOW = 4
 """Chunks of one download under way at a time, if memory allows."""
+PIECE_BYTES = 1 << 20
+"""What is handed on at a time: whoever sends it holds a copy, for as long as its client is slow."""
 AHEAD_BYTES = 32 << 20
 AHEAD_PIECES = 4
 """How much of the following pieces is begun while one is sent."""
@@ -105,7 +107,8 @@ class Reader:
                     stop = min(start + step, span.stop)
                     async with aclosing(download.pieces(start, stop)) as pieces:
                         async for piece in pieces:
-                            yield piece
+                            for at in range(0, len(piece), PIECE_BYTES):
+                                yield piece[at : at + PIECE_BYTES]
             finally:
                 await version.close()
         finally:
