@@ -48,11 +48,11 @@ async def put_policy(by: Program, *statements: dict[str, Any], **more: Any) -> A
     return await by.call("PutBucketPolicy", Bucket=BUCKET, Policy=text, **more)
 
 
-async def joes(cloud: S3Cloud, **permit: Any) -> Program:
+async def joes(cloud: S3Cloud, name: str = "joe", **permit: Any) -> Program:
     """A user of the bucket owner's tenant."""
     rooms, tenant = cloud.cluster.rooms, cloud.cluster.tenant_id
-    await rooms.users.create(tenant, "joe")
-    key = await rooms.keys.create_access_key(tenant, user_name="joe", permit=Permit(**permit))
+    await rooms.users.create(tenant, name)
+    key = await rooms.keys.create_access_key(tenant, user_name=name, permit=Permit(**permit))
     return Program(cloud.application, cloud.cluster.coordinator.clock, key)
 
 
@@ -611,6 +611,12 @@ def test_an_access_key_for_certain_prefixes_reaches_nothing_else() -> None:
         for operation in ("ListObjectsV2", "GetBucketPolicy", "DeleteBucketPolicy", "DeleteBucket"):
             assert await outcome(joe.call(operation, Bucket=BUCKET)) == "AccessDenied"
         assert await outcome(joe.call("DeleteObject", Bucket=BUCKET, Key="joe/a")) == "AccessDenied"
+        ann = await joes(cloud, "ann", prefixes=("ann/", "shared/"))
+        for operation in ("ListObjects", "ListObjectsV2", "ListObjectVersions", "ListMultipartUploads"):
+            lists = [ann.call(operation, Bucket=BUCKET, Prefix=prefix) for prefix in ("shared/", "joe/", "")]
+            assert [await outcome(call) for call in lists] == ["ok", "AccessDenied", "AccessDenied"]
+        assert await outcome(ann.call("HeadBucket", Bucket=BUCKET)) == "ok"
+        assert await refusal(ann.call("GetObject", Bucket=BUCKET, Key="ann/none")) == ("NoSuchKey", 404)
 
     s3_story(story)
 

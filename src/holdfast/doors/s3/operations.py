@@ -115,6 +115,9 @@ RULES: Final[dict[str, Rule]] = {
     ),
 }
 
+LISTINGS: Final = frozenset({"ListMultipartUploads", "ListObjectVersions", "ListObjects", "ListObjectsV2"})
+"""Operations that tell keys: an access key for certain prefixes may only ask for those."""
+
 STREAMING: Final = frozenset(operation.name for operation in OPERATIONS if operation.streams)
 """Operations whose body is an object's bytes."""
 
