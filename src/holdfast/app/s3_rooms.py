@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.app.s3_passes import S3Passes
 from holdfast.app.settings import CoordinatorSettings, listed
@@ -24,7 +24,7 @@ from holdfast.nodes.journal import journal_deletions
 from holdfast.upkeep.delivery import Delivery
 from holdfast.upkeep.lifecycle import Lifecycle
 from holdfast.upkeep.packing import PACKING_SECONDS, Compaction, Packing
-from holdfast.upkeep.passes import Loop
+from holdfast.upkeep.passes import Loop, Pass
 from holdfast.upkeep.replication import Replicate
 from holdfast.upkeep.request_log import RequestLogging
 from holdfast.upkeep.restores import EndRestores
@@ -137,7 +137,7 @@ class S3Rooms:
         period = float(self._settings.pass_seconds)
         # A day that lasts seconds wants rounds that are shorter still.
         often = min(period, max(MIN_SECONDS, self._settings.s3_lifecycle_day_seconds / ROUNDS_A_DAY))
-        paced = (
+        paced: tuple[tuple[Pass[Any, Any], float], ...] = (
             (self._lifecycle(), often),
             (self._end_restores(), often),
             (self._delivery(), DELIVERY_SECONDS),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from holdfast.doors.s3 import preflight, sending, website
+from holdfast.doors.s3 import objects, post_forms, preflight, sending, showing, website
 from holdfast.doors.s3.access import Access, check_expected_owner
 from holdfast.doors.s3.announcing import body_of
 from holdfast.doors.s3.authentication import Authenticated, Authentication
@@ -19,7 +19,7 @@ from holdfast.doors.s3.circumstances import Circumstances
 from holdfast.doors.s3.exchange import Exchange, exchange_of
 from holdfast.doors.s3.failures import S3Error, as_s3_error
 from holdfast.doors.s3.hosts import Hosts
-from holdfast.doors.s3.operations import HANDLERS, RULES, STREAMING, Rule
+from holdfast.doors.s3.operations import HANDLERS, LISTINGS, RULES, STREAMING, Rule
 from holdfast.doors.s3.request import S3Request, S3Response
 from holdfast.doors.s3.request_lines import Lines, note_request
 from holdfast.doors.s3.routes import POST_FORM, route
@@ -98,7 +98,7 @@ class Application:
         if rule is None or (handler is None and name != POST_FORM):
             raise S3Error("NotImplemented").telling(Operation=name)
         if name == POST_FORM:
-            return await self._post_form(exchange, rule, receive)
+            return await self._post_form(exchange, receive)
         assert handler is not None
         who = await self._authentication.identify(exchange.wire, exchange.now)
         exchange.identity, exchange.authentication = who.identity, who.kind
@@ -122,7 +122,8 @@ class Application:
             check_expected_owner(headers, exchange.record)
         request = self._request(exchange, headers, who)
         if rule.judged == "bucket":
-            request.access.demand(rule.action, exchange.key)
+            listed = exchange.query.get("prefix", "") if exchange.operation in LISTINGS else None
+            request.access.demand(rule.action, exchange.key, prefix=listed)
         return request
 
     def _request(self, exchange: Exchange, headers: dict[str, str], who: Authenticated) -> S3Request:
@@ -155,8 +156,29 @@ class Application:
             record=exchange.record,
         )
 
-    async def _post_form(self, exchange: Exchange, rule: Rule, receive: Receive) -> S3Response:
-        raise S3Error("NotImplemented")
+    async def _post_form(self, exchange: Exchange, receive: Receive) -> S3Response:
+        bucket_name = exchange.bucket_name
+        assert bucket_name is not None, "forms are posted to buckets"
+        headers = exchange.headers
+        unread = body_of(receive, headers, Authenticated(ANONYMOUS, ""), needs_length=False)
+        exchange.body = unread
+        exchange.record = await self._door.buckets.find(bucket_name)
+        form = await post_forms.read_form(unread.receive, headers.get("content-type", ""))
+        identity = await self._authentication.identify_form(form.fields)
+        exchange.identity = identity
+        exchange.authentication = "" if identity.anonymous else "POST"
+        sizes = post_forms.check_policy(form, bucket_name, exchange.now)
+        exchange.key = form.key
+        put_headers = form.headers()
+        exchange.body = form.body(put_headers, sizes)
+        who = Authenticated(identity, "", kind=exchange.authentication)
+        request = self._request(exchange, put_headers, who)
+        version = await objects.store(self._door, request, "s3:ObjectCreated:Post")
+        origin = f"{'https' if exchange.secure else 'http'}://{exchange.host}"
+        if self._hosts.place(exchange.host).bucket is None:
+            origin += f"/{bucket_name}"
+        shown = showing.written_headers(self._door, request.bucket, version, version.parsed)
+        return post_forms.answer(form, bucket_name, version, origin, shown)
 
     async def _website(self, exchange: Exchange, receive: Receive) -> S3Response:
         exchange.operation = "WebsiteRequest"

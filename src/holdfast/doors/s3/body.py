@@ -12,13 +12,12 @@ import hmac
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from holdfast.doors.s3 import checksums
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.signed_chunks import ChunkDecoder
 from holdfast.gateway import digests
 from holdfast.gateway.body import incomplete
 
@@ -26,6 +25,18 @@ IDLE_SECONDS: Final = 60.0
 """How long a client may send nothing in the middle of a body."""
 
 _NOTHING: Final = memoryview(b"")
+
+
+class Decoder(Protocol):
+    """Takes a framing off: `ChunkDecoder`, or that of a form's file."""
+
+    def feed(self, data: bytes) -> list[memoryview]:
+        """The plain bytes in what came."""
+        ...
+
+    def ended(self) -> dict[str, str]:
+        """After everything was fed: the trailers."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +66,7 @@ class RequestBody:
         receive: Receive,
         headers: Mapping[str, str],
         claims: Claims,
-        decoder: ChunkDecoder | None = None,
+        decoder: Decoder | None = None,
     ) -> None:
         self.size: int | None = claims.size
         self.over = claims.empty
@@ -77,6 +88,14 @@ class RequestBody:
     def waits_for_continue(self) -> bool:
         """Whether the client holds its body back until it is told to send it."""
         return self._claims.expects_continue and not self.started
+
+    async def receive(self) -> Message:
+        """The next message as it came, for who reads the beginning of the body in another way."""
+        self.started = True
+        message = await self._receive()
+        self.gone = message["type"] != "http.request"
+        self.over = self.gone or not message.get("more_body", False)
+        return message
 
     def take_sha256(self) -> str:
         """Hands the check of x-amz-content-sha256 over to the caller, who digests the bytes anyway.
