@@ -9,6 +9,8 @@ import msgspec
 
 from holdfast.app.settings import FILE_NAME, PREFIX, CoordinatorSettings
 from holdfast.doors.rest.failures import STATUS
+from holdfast.doors.s3.operation_table import OPERATIONS as OPERATION_TABLE
+from holdfast.doors.s3.operations import RULES
 from holdfast.protocol.control import OPERATIONS, Operation
 from holdfast.tenants.permits import ACTION_OF, ACTIONS
 from holdfast.world.errors import CODES
@@ -36,7 +38,8 @@ def settings_page() -> str:
     hints = typing.get_type_hints(CoordinatorSettings, include_extras=True)
     rows = []
     for field in msgspec.structs.fields(CoordinatorSettings):
-        kind, meta = typing.get_args(hints[field.name])
+        _, meta = typing.get_args(hints[field.name])
+        kind = type(field.default)
         rows.append(
             f"| `{field.name}` | `{PREFIX}{field.name.upper()}` | {kind.__name__} | `{field.default!r}` "
             f"| {meta.description} |"
@@ -84,7 +87,39 @@ def _operation(operation: type[Operation]) -> str:
     ).replace("\n\n\n\n", "\n\n")
 
 
-PAGES = {"errors.md": errors_page, "settings.md": settings_page, "operations.md": operations_page}
+def s3_operations_page() -> str:
+    """Every operation of S3, and whether the S3 door serves it."""
+    rows = []
+    for operation in OPERATION_TABLE:
+        rule = RULES.get(operation.name)
+        place = {"service": "/", "bucket": "/BUCKET", "object": "/BUCKET/KEY"}.get(operation.level, "-")
+        asked = operation.selector or "&".join(operation.query)
+        target = f"{operation.method} {place}" + (f"?{asked}" if asked else "")
+        state = "served" if rule else "501"
+        action = f"`{rule.action}`" if rule else ""
+        rows.append(f"| {operation.name} | `{target}` | {state} | {action} |")
+    served = sum(operation.name in RULES for operation in OPERATION_TABLE)
+    table = "\n".join(rows)
+    return f"""# Operations of S3
+
+The public service model has {len(OPERATION_TABLE)} operations that are not deprecated; Holdfast serves
+{served} of them, and PostObject, the upload of a browser form, which the model does not have. All others are answered
+`501 NotImplemented`, whatever else a request says.
+
+The action is what a bucket policy or an access key must allow; some requests need further ones.
+
+| operation | request | state | action |
+|---|---|---|---|
+{table}
+"""
+
+
+PAGES = {
+    "errors.md": errors_page,
+    "settings.md": settings_page,
+    "operations.md": operations_page,
+    "s3-operations.md": s3_operations_page,
+}
 
 
 def main() -> None:

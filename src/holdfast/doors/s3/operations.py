@@ -9,11 +9,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from holdfast.doors.s3 import (
+    accelerate_operations,
+    acl_operations,
+    attributes_operation,
+    buckets,
+    copying,
+    cors_operations,
+    deleting,
+    encryption_operations,
+    lifecycle_operations,
+    listings,
+    lock_operations,
+    logging_operations,
+    multipart,
+    notification_operations,
+    objects,
+    ownership_operations,
+    payment_operations,
+    policy_operations,
+    public_access_operations,
+    reading,
+    replication_operations,
+    restoring,
+    tagging,
+    versioning_operations,
+    website_operations,
+)
 from holdfast.doors.s3.operation_table import OPERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from holdfast.doors.s3.request import Handler
 
 
@@ -122,47 +147,37 @@ STREAMING: Final = frozenset(operation.name for operation in OPERATIONS if opera
 """Operations whose body is an object's bytes."""
 
 MODULES: Final = (
-    "accelerate_operations",
-    "acl_operations",
-    "attributes_operation",
-    "attributes_operation",
-    "buckets",
-    "copying",
-    "cors_operations",
-    "deleting",
-    "encryption_operations",
-    "lifecycle_operations",
-    "listings",
-    "lock_operations",
-    "logging_operations",
-    "multipart",
-    "notification_operations",
-    "objects",
-    "ownership_operations",
-    "payment_operations",
-    "policy_operations",
-    "public_access_operations",
-    "reading",
-    "replication_operations",
-    "restoring",
-    "restoring",
-    "tagging",
-    "versioning_operations",
-    "website_operations",
+    accelerate_operations,
+    acl_operations,
+    attributes_operation,
+    attributes_operation,
+    buckets,
+    copying,
+    cors_operations,
+    deleting,
+    encryption_operations,
+    lifecycle_operations,
+    listings,
+    lock_operations,
+    logging_operations,
+    multipart,
+    notification_operations,
+    objects,
+    ownership_operations,
+    payment_operations,
+    policy_operations,
+    public_access_operations,
+    reading,
+    replication_operations,
+    restoring,
+    restoring,
+    tagging,
+    versioning_operations,
+    website_operations,
 )
+"""Those that have handlers, each in its `HANDLERS` by S3's name of the operation."""
 
-
-def _gather() -> dict[str, Handler]:
-    import importlib
-
-    found: dict[str, Handler] = {}
-    for name in MODULES:
-        try:
-            module = importlib.import_module(f"holdfast.doors.s3.{name}")
-        except ImportError:
-            continue
-        found.update(module.HANDLERS)
-    return found
-
-
-HANDLERS: Final[Mapping[str, Handler]] = _gather()
+HANDLERS: Final[dict[str, Handler]] = {
+    name: handler for module in MODULES for name, handler in module.HANDLERS.items() if name in RULES
+}
+"""Deprecated names, under which some modules answer too, are nobody's: the routes do not know them."""

@@ -59,8 +59,8 @@ class Form:
         if not key:
             raise S3Error(
                 "InvalidArgument",
-                "Bucket POST must contain a field named 'key'.  If it is specified, please check the order of "
-                "the fields.",
+                "Bucket POST must contain a field named 'key'.  If it is specified, please check the order "
+                "of the fields.",
                 ArgumentName="key",
                 ArgumentValue="",
             )

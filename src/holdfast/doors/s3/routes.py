@@ -37,6 +37,8 @@ def _candidates() -> dict[tuple[str, str, str], tuple[Operation, ...]]:
 
 _AT: Final = _candidates()
 _SOLE: Final = {place: each[0].name for place, each in _AT.items() if len(each) == 1}
+_ELSEWHERE: Final = tuple(operation for operation in OPERATIONS if operation.level == "other")
+"""Operations of other services' endpoints, known by their headers."""
 _LEVELS: Final = {(level, selector) for _, level, selector in _AT}
 
 
@@ -47,6 +49,10 @@ def route(method: str, level: Level, query: Mapping[str, str], headers: Mapping[
         S3Error: MethodNotAllowed, or what is wrong with the combination of query keys.
     """
     selector = _selector(method, level, query) if query else ""
+    if method == "POST" and level == "bucket":
+        for operation in _ELSEWHERE:
+            if all(name in headers for name in operation.header):
+                return operation.name
     place = (method, level, selector)
     sole = _SOLE.get(place)
     if sole is not None:
