@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from holdfast.chunks import checksum
 from holdfast.files import store_buckets, store_multiparts, store_references, store_versions, writing
 from holdfast.files.attributes import Conditions
 from holdfast.files.records import Content, Multipart, NewPart, NewVersion, Part, Version
@@ -147,10 +148,12 @@ def _free_parts(connection: Connection, multipart: int, now: int) -> None:
 
 def whole(chosen: Sequence[Part], multipart: Multipart) -> Content:
     """The content of the version that parts make together: theirs, added up."""
-    first = chosen[0].content
+    first, crc = chosen[0].content, 0
+    for part in chosen:
+        crc = checksum.combine(crc, checksum.parse(part.checksum), part.size)
     return first._replace(
         size=sum(part.size for part in chosen),
-        checksum="",
+        checksum=checksum.text(crc),
         storage_class=multipart.storage_class,
         chunk_count=sum(part.chunk_count for part in chosen),
         envelope_mode=multipart.envelope_mode,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from holdfast.files import assembling, bucket_settings, store_buckets
+from holdfast.files import assembling, bucket_settings, store_buckets, store_uploads
 from holdfast.files.bucket_settings import UNSET, BucketSettings
 from holdfast.files.names import check_bucket_name
 from holdfast.files.records import Bucket
@@ -103,6 +103,7 @@ class BucketRecords:
             if store_buckets.bucket_has_versions(connection, bucket.id):
                 raise filled_bucket(bucket.name)
             assembling.abort_all(connection, bucket.id, now)
+            store_uploads.abandon_all(connection, bucket.id, now)
             store_buckets.remove_bucket(connection, bucket.id)
 
         await self._database.transact(work)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, select, text, union_all
+from sqlalchemy import Connection, Select, bindparam, literal_column, select, text, union_all
 
 from holdfast.files.listing import Want, WantWithin
 from holdfast.files.records import Listed, Multipart, Version
@@ -54,13 +54,34 @@ def _of_both_states(*, ended: bool) -> Prepared:
 
 
 _HISTORIES = (_of_both_states(ended=False), _of_both_states(ended=True))
-_OF_KEY = (versions.c.bucket_id == bindparam("bucket_id"), versions.c.key == bindparam("start"))
-_REST_OF_KEY = Prepared(
-    select(*_SHOWN)
-    .where(*_OF_KEY, versions.c.sequence < bindparam("within"), _HIDDEN)
-    .order_by(versions.c.sequence.desc())
-    .limit(bindparam("rows"))
-)
+
+
+def _rest_of_key() -> Prepared:
+    """Versions of one key below a sequence: when those above it were removed, one of them is current."""
+    # A sum is not what an index is of: else a planner might walk the one that holds the trash too.
+    kinds: list[tuple[Any, Any]] = [
+        (versions.c.state == CURRENT, versions.c.sequence + literal_column("0")),
+        (_HIDDEN, versions.c.sequence),
+    ]
+    halves = []
+    for state, age in kinds:
+        half = (
+            select(*_SHOWN)
+            .where(
+                versions.c.bucket_id == bindparam("bucket_id"),
+                versions.c.key == bindparam("start"),
+                state,
+                age < bindparam("within"),
+            )
+            .order_by(age.desc())
+            .limit(bindparam("rows"))
+        )
+        halves.append(select(half.subquery()))
+    merged = union_all(*halves).subquery()
+    return Prepared(select(merged).order_by(merged.c.sequence.desc()).limit(bindparam("rows")))
+
+
+_REST_OF_KEY = _rest_of_key()
 _SEQUENCE_OF = Prepared(
     select(versions.c.sequence).where(
         versions.c.bucket_id == bindparam("bucket_id"),

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, delete, insert, select, union
 
+from holdfast.files import store_versions
 from holdfast.files.store import (
     TRASHED,
     doomed,
@@ -26,9 +27,9 @@ _AT_A_TIME = 500
 
 
 def release(
-    connection: Connection, streams: Iterable[int | None], smalls: Iterable[int | None], now: int
+    connection: Connection, streams: Sequence[int | None], smalls: Sequence[int | None], now: int
 ) -> None:
-    """Dooms those that nothing refers to any more."""
+    """Dooms the streams, and frees the smalls, that nothing refers to any more."""
     for stream in _unreferenced(connection, "stream", streams):
         doom(connection, stream, now)
     for small in _unreferenced(connection, "small", smalls):
@@ -56,16 +57,10 @@ def forget_version(connection: Connection, version: int, now: int) -> bool:
     ).first()
     if gone is None:
         return False
-    streams, smalls = [gone[0]], [gone[1]]
+    places = [(gone[0], gone[1])]
     if gone[2]:
-        pieces = connection.execute(
-            delete(version_parts)
-            .where(version_parts.c.version == version)
-            .returning(version_parts.c.stream, version_parts.c.small)
-        ).all()
-        streams += [row[0] for row in pieces]
-        smalls += [row[1] for row in pieces]
-    release(connection, streams, smalls, now)
+        places += store_versions.take_pieces(connection, version)
+    release(connection, [stream for stream, _ in places], [small for _, small in places], now)
     return True
 
 

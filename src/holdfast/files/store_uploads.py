@@ -112,6 +112,13 @@ def abandon(connection: Connection, upload: Upload, now: int) -> None:
     doom(connection, upload.stream, now)
 
 
+def abandon_all(connection: Connection, bucket_id: int, now: int) -> None:
+    """Abandons whatever is open of a bucket that is going."""
+    query = select(uploads).where(uploads.c.bucket_id == bucket_id, uploads.c.state == OPEN)
+    for row in connection.execute(query.order_by(uploads.c.stream)).all():
+        abandon(connection, Upload(*row), now)
+
+
 def forget(connection: Connection, upload: Upload) -> None:
     """Forgets a committed upload: from now on it is no longer answered, and takes no late shards."""
     assert upload.state == "committed", "an open upload is abandoned, not forgotten"

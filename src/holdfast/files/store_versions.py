@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     bindparam,
+    delete,
     func,
     insert,
     literal_column,
@@ -221,6 +222,13 @@ def set_attributes(connection: Connection, version: Version, attributes: bytes, 
             new_metadata=user_metadata,
         ).rowcount
     )
+
+
+def take_pieces(connection: Connection, version: int) -> list[tuple[int | None, int | None]]:
+    """Removes a version's pieces; the streams and smalls that they referred to."""
+    taken = delete(version_parts).where(version_parts.c.version == version)
+    rows = connection.execute(taken.returning(version_parts.c.stream, version_parts.c.small))
+    return [(row[0], row[1]) for row in rows]
 
 
 def add_usage(

@@ -16,6 +16,7 @@ from holdfast.files import (
     names,
     store_answered,
     store_chunks,
+    store_multiparts,
     store_references,
     store_uploads,
     store_versions,
@@ -53,7 +54,7 @@ class Leftovers(NamedTuple):
     uploads: list[IdleUpload]
     streams: list[int]
     answers: int
-    """How many answers, up to a page, nobody will ask for again."""
+    """How many answers, of completed multipart uploads too, up to a page, nobody will ask for again."""
 
 
 def leftovers(
@@ -70,7 +71,8 @@ def leftovers(
             for u in store_uploads.idle_uploads(connection, idle_since, limit)
         ],
         streams=store_references.doomed_streams(connection, limit),
-        answers=store_answered.old_answers(connection, answered_before, limit),
+        answers=store_answered.old_answers(connection, answered_before, limit)
+        + store_multiparts.finished_count(connection, answered_before, limit),
     )
 
 
@@ -104,6 +106,12 @@ def free_page(connection: Connection, stream: int, limit: int, journal: Journal,
     return False
 
 
+def forget_answers(connection: Connection, answered_before: int, limit: int) -> int:
+    """Forgets up to `limit` of each kind of answer; how many."""
+    forgotten = store_answered.forget_answers(connection, answered_before, limit)
+    return forgotten + store_multiparts.forget_finished(connection, answered_before, limit)
+
+
 class Trash:
     """What the pass `expire` reads and does."""
 
@@ -127,8 +135,8 @@ class Trash:
         return await self._database.transact(end_uploads, uploads, self._clock.now())
 
     async def forget_answers(self, answered_before: int, limit: int) -> int:
-        """Forgets up to `limit` answers given before this time; how many."""
-        return await self._database.transact(store_answered.forget_answers, answered_before, limit)
+        """Forgets answers given before this time, up to `limit` of each kind; how many."""
+        return await self._database.transact(forget_answers, answered_before, limit)
 
     async def free(self, stream: int, limit: int) -> bool:
         """Frees up to `limit` chunks of a doomed stream; whether there may be more."""

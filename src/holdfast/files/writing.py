@@ -249,9 +249,11 @@ def rename(
 
     Raises:
         LostRaceError: one of the keys has changed since it was seen.
-        Refusal: "object.unknown", "precondition.failed".
+        Refusal: "object.unknown", "precondition.failed", "request.invalid" (the same name).
     """
     bucket, source = looked.bucket, history.visible(before.latest)
+    if keys[0] == keys[1]:
+        raise Refusal("request.invalid", "An object is renamed to another name than it has.")
     if source is None:
         raise Refusal("object.unknown", "There is no object to rename.", key=keys[0].decode()[:200])
     history.check(conditions[0], source)
