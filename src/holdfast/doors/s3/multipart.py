@@ -14,11 +14,12 @@ import msgspec
 
 from holdfast.doors.s3 import checksums, conditions, encryption, listings, showing
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.new_object import announced, demand_size, new_object, told
+from holdfast.doors.s3.new_object import announced, demand_size, new_object
 from holdfast.doors.s3.ranges import PARTS_MAX, number, part_number
 from holdfast.doors.s3.request import S3Response
 from holdfast.doors.s3.settings_documents import leaf, need_leaf
 from holdfast.doors.s3.storage_classes import STANDARD
+from holdfast.doors.s3.telling import told
 from holdfast.doors.s3.xml_reading import Node, parse
 from holdfast.doors.s3.xml_writing import (
     document,
@@ -321,9 +322,7 @@ async def complete_multipart_upload(door: Door, request: S3Request) -> S3Respons
     """POST ?uploadId: the parts become an object."""
     request.access.demand("s3:PutObject", request.object_key)
     multipart = await _known_upload(door, request)
-    chosen = read_chosen(
-        parse(await request.body.document(BODY_BYTES_MAX), "CompleteMultipartUpload", BODY_BYTES_MAX)
-    )
+    chosen = read_chosen(parse(await _document(request), "CompleteMultipartUpload", BODY_BYTES_MAX))
     if multipart.state != "open":
         return await _completed_before(door, request, multipart)
     attributes = multipart.parsed
@@ -348,6 +347,17 @@ async def complete_multipart_upload(door: Door, request: S3Request) -> S3Respons
     except Refusal as refusal:
         raise _completion_error(request, refusal) from refusal
     return _completed(door, request, version)
+
+
+async def _document(request: S3Request) -> bytes:
+    """The body, its signed hash compared; checksums in headers are not of it, but of the object."""
+    size = request.body.size
+    if size is not None and size > BODY_BYTES_MAX:
+        raise S3Error("MalformedXML")
+    buffer = bytearray(BODY_BYTES_MAX + 1 if size is None else size + 1)
+    count = await request.body.fill(memoryview(buffer))
+    await request.body.ended()
+    return bytes(buffer[:count])
 
 
 def read_chosen(root: Node) -> list[Chosen]:
@@ -476,18 +486,13 @@ def _demand_checksum(request: S3Request, algorithm: str, kind: str, value: str) 
             "checksum mode.",
         )
     given = headers.get(checksums.HEADERS[algorithm])
-    # The header may also be about the document: then it is no checksum of parts, and was compared already.
-    if given is None or not value or _of_document(request, kind, given):
+    if given is None or not value:
         return
     if given.partition("-")[0] != value.partition("-")[0]:
         raise S3Error(
             "BadDigest",
             f"The {algorithm.lower()} you specified did not match the calculated checksum.",
         )
-
-
-def _of_document(request: S3Request, kind: str, given: str) -> bool:
-    return "x-amz-sdk-checksum-algorithm" in request.headers and (kind == "FULL_OBJECT" or "-" not in given)
 
 
 def _completion_error(request: S3Request, refusal: Refusal) -> S3Error | Refusal:
