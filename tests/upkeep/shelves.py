@@ -74,9 +74,9 @@ class Carts:
 class Shelves:
     """A coordinator's buckets, and its passes."""
 
-    def __init__(self, database: Database) -> None:
-        self.clock = Watch()
-        self.chance = SimulatedChance("shelves")
+    def __init__(self, database: Database, clock: Any = None, chance: SimulatedChance | None = None) -> None:
+        self.clock = clock or Watch()
+        self.chance = chance or SimulatedChance("shelves")
         self.buckets = BucketRecords(database, self.clock)
         self.histories = Histories(database, self.clock, self.chance)
         self.multiparts = Multiparts(database, self.clock, self.chance)

@@ -148,9 +148,18 @@ class Outbox:
         """
         await self._database.transact(_settle_events, told, failed, held)
 
-    async def settle_copies(self, done: Sequence[CopyRow], failed: Sequence[CopyRow], held: int) -> None:
-        """Forgets what was copied, and keeps of the rest what `failed` says; `held` as above."""
-        await self._database.transact(_settle_copies, done, failed, held)
+    async def renew_copy(self, row: CopyRow, until: int) -> CopyRow | None:
+        """Keeps others off a row that is taken for longer; None if somebody else has taken it since."""
+        kept = await self._database.transact(store_outbox.put_off, store_outbox.copies, row, until)
+        return row._replace(due=until) if kept else None
+
+    async def finish_copy(self, row: CopyRow) -> None:
+        """Forgets what was copied."""
+        await self._database.transact(store_outbox.remove, store_outbox.copies, row.id)
+
+    async def put_back_copies(self, changes: Sequence[tuple[CopyRow, CopyRow]]) -> None:
+        """Keeps of rows, as they were taken, what is said of them now; those taken by others are theirs."""
+        await self._database.transact(_put_back_copies, changes)
 
     async def dead_events(self, after: int = 0, limit: int = 1000) -> list[EventRow]:
         """A page of the events that were given up; the next begins after the last one's id."""
@@ -200,11 +209,7 @@ def _settle_events(
         store_outbox.change(connection, store_outbox.events, row.id, held, values)
 
 
-def _settle_copies(
-    connection: Connection, done: Sequence[CopyRow], failed: Sequence[CopyRow], held: int
-) -> None:
-    for row in done:
-        store_outbox.remove(connection, store_outbox.copies, row.id)
-    for row in failed:
+def _put_back_copies(connection: Connection, changes: Sequence[tuple[CopyRow, CopyRow]]) -> None:
+    for held, row in changes:
         values = {"attempts": row.attempts, "due": row.due}
-        store_outbox.change(connection, store_outbox.copies, row.id, held, values)
+        store_outbox.change(connection, store_outbox.copies, row.id, held.due, values)

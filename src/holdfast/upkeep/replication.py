@@ -9,6 +9,7 @@ shares its chunks with the original where class and keys allow it; then no bytes
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -39,12 +40,12 @@ from holdfast.upkeep.plans.replication import (
 )
 from holdfast.world.chance import Chance
 from holdfast.world.clock import MICROSECONDS, Clock
-from holdfast.world.errors import Failure, Refusal
+from holdfast.world.errors import Failure, Refusal, Trouble
 
 PAGE: Final = 100
 AT_ONCE: Final = 4
-LEASE: Final = 3600 * MICROSECONDS
-"""Others keep off versions that are being copied for so long: a large one takes its time."""
+LEASE: Final = 60 * MICROSECONDS
+"""Others keep off versions that are being copied for so long; a large one has it renewed."""
 WHO: Final = {"principal": REPLICATOR}
 COPIED: Final = f"{CREATED}Put"
 GIVEN_UP: Final = "s3:Replication:OperationFailedReplication"
@@ -104,30 +105,50 @@ class Replicate:
         """Takes the page, copies, and writes down what came of it; whether there may be more."""
         if not plan.rows:
             return False
-        held = self._clock.now() + LEASE
-        taken = {row.id: row for row in await self._outbox.take_copies(plan.rows, held)}
-        settled: list[bool] = []
+        taken = await self._outbox.take_copies(plan.rows, self._clock.now() + LEASE)
+        rows = {row.id: row for row in taken}
         places = asyncio.Semaphore(AT_ONCE)
 
-        async def copy(lane: list[CopyRow]) -> None:
+        async def copy(lane: list[CopyRow]) -> int:
             async with places:
-                for position, row in enumerate(lane):
-                    if row.id not in taken:
-                        return
-                    later = await self._copy(taken[row.id])
-                    done, failed = ([row], []) if later is None else ([], [later])
-                    if later is not None:
-                        now = self._clock.now()
-                        failed += [
-                            taken[r.id]._replace(due=now) for r in lane[position + 1 :] if r.id in taken
-                        ]
-                    await self._outbox.settle_copies(done, failed, held)
-                    settled.append(later is None)
-                    if later is not None:
-                        return
+                return await self._lane([rows[row.id] for row in lane if row.id in rows])
 
-        await asyncio.gather(*(copy(lane) for lane in plan.lanes))
-        return plan.full and any(settled)
+        done = await asyncio.gather(*(copy(lane) for lane in plan.lanes))
+        return plan.full and any(done)
+
+    async def _lane(self, lane: list[CopyRow]) -> int:
+        """Copies the versions of a key one after another, up to the first that has to wait; how many."""
+        for position, row in enumerate(lane):
+            held = await self._outbox.renew_copy(row, self._clock.now() + LEASE)
+            if held is None:
+                return position
+            later = await self._holding(held)
+            if later is not None:
+                now = self._clock.now()
+                others = [(other, other._replace(due=now)) for other in lane[position + 1 :]]
+                await self._outbox.put_back_copies([later, *others])
+                return position
+            await self._outbox.finish_copy(held)
+        return len(lane)
+
+    async def _holding(self, row: CopyRow) -> tuple[CopyRow, CopyRow] | None:
+        """Copies while keeping others off; None, or the row as it is held and as it is to be kept."""
+        held = [row]
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(LEASE / MICROSECONDS / 3)
+                with contextlib.suppress(Trouble):
+                    kept = await self._outbox.renew_copy(held[0], self._clock.now() + LEASE)
+                    held[0] = kept or held[0]
+
+        renewing = asyncio.create_task(renew(), name="replication-lease")
+        try:
+            later = await self._copy(row)
+        finally:
+            renewing.cancel()
+            await asyncio.wait([renewing])
+        return None if later is None else (held[0], later)
 
     async def _copy(self, row: CopyRow) -> CopyRow | None:
         """None if no more is to be done about it, else the row as it is kept."""
