@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -164,8 +164,18 @@ class Histories:
         """Deletes the key without naming a version."""
         return await self.delete(bucket, key, removal=(removal or Removal())._replace(version_id=None))
 
-    async def change(self, bucket: Bucket, version: Version, fn: Change) -> Version:
+    async def change(
+        self,
+        bucket: Bucket,
+        version: Version,
+        fn: Change,
+        *,
+        event: str = "",
+        who: Mapping[str, str] | None = None,
+    ) -> Version:
         """Gives a version the attributes that `fn` says, in one transaction; raises what `fn` raises.
+
+        `event`, if there is one, is S3's name of what happened, `who` did it.
 
         Raises:
             Refusal: "object.unknown" if the version is in the trash or gone.
@@ -181,6 +191,7 @@ class Histories:
                 words = pack_metadata(attributes.metadata)
             if not store_versions.set_attributes(connection, held, packed, words):
                 raise LostRaceError
+            writing.tell(connection, bucket, held.key, held, event, who or {}, self._clock.now())
             return held._replace(attributes=packed, user_metadata=words)
 
         for attempt in range(TRIES_MAX):

@@ -102,7 +102,7 @@ def put_marker(
         if looked.latest is None:
             return Deleted(None, marker=False, removed=False)
         _move(connection, bucket, looked.latest, "trashed", now)
-        _tell(connection, bucket, key, looked.latest, removal.event, removal.who, now)
+        tell(connection, bucket, key, looked.latest, removal.event, removal.who, now)
         return Deleted(None, marker=False)
     new = NewVersion(
         MARKER, packing.NOTHING, event=removal.marker_event, who=removal.who, version_id=version_id
@@ -130,7 +130,7 @@ def remove_version(
         row = version if step.place == "victim" else following
         assert row is not None, "only what is there gets another state"
         _move(connection, bucket, row, step.state, now)
-    _tell(connection, bucket, version.key, version, removal.event, removal.who, now)
+    tell(connection, bucket, version.key, version, removal.event, removal.who, now)
     return Deleted(version.s3_version_id, marker=version.marker)
 
 
@@ -171,7 +171,7 @@ def _add(connection: Connection, looked: Looked, version: Version, new: NewVersi
         store_versions.add_pieces(connection, [piece._replace(version=row_id) for piece in new.pieces])
     if not version.marker:
         store_versions.add_usage(connection, bucket, version.version_id, version.size, now, sign=1)
-    _tell(connection, bucket, version.key, version, new.event, new.who, now)
+    tell(connection, bucket, version.key, version, new.event, new.who, now)
     return version
 
 
@@ -207,7 +207,7 @@ def _move(connection: Connection, bucket: Bucket, row: Known | Version, state: s
         store_versions.add_usage(connection, bucket, row.version_id, row.size, now, sign=-1)
 
 
-def _tell(
+def tell(
     connection: Connection,
     bucket: Bucket,
     key: bytes,
@@ -216,6 +216,7 @@ def _tell(
     who: Mapping[str, str],
     now: int,
 ) -> None:
+    """Notes an event of a version for those who are to be told; an empty one is none."""
     if not event:
         return
     shown = None

@@ -8,6 +8,8 @@ import pytest
 from tests.doors.s3.program import S3Cloud, s3_story
 from tests.doors.s3.test_lock_operations import refusal
 
+from holdfast.files.outbox import Outbox
+
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:jobs"
 
 
@@ -285,7 +287,8 @@ def test_a_policy_may_ask_which_tags_and_which_retention_are_put() -> None:
         await cloud.alice.call("PutObject", Bucket="vault", Key="a", Body=b"x")
         policy = (
             '{"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:PutObjectTagging",'
-            ' "Resource": "arn:aws:s3:::vault/*", "Condition": {"StringEquals": {"s3:RequestObjectTag/team": "red"}}},'
+            ' "Resource": "arn:aws:s3:::vault/*", "Condition": {"StringEquals":'
+            ' {"s3:RequestObjectTag/team": "red"}}},'
             '{"Effect": "Allow", "Principal": "*", "Action": "s3:PutObjectRetention", "Resource":'
             ' "arn:aws:s3:::vault/*", "Condition": {"NumericLessThan":'
             ' {"s3:object-lock-remaining-retention-days": "10"}}}]}'
@@ -301,3 +304,29 @@ def test_a_policy_may_ask_which_tags_and_which_retention_are_put() -> None:
             assert answer[0] == code
 
     s3_story(story)
+
+
+def test_changes_of_tags_locks_and_lists_are_told_to_those_who_asked() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        alice, words = cloud.alice, {"Bucket": "vault", "Key": "a"}
+        await alice.call("CreateBucket", Bucket="vault", ObjectLockEnabledForBucket=True)
+        put = (await alice.call("PutObject", **words, Body=b"x"))["VersionId"]
+        wanted = ["s3:ObjectTagging:*", "s3:ObjectAcl:Put", "s3:ObjectRetention:Put"]
+        queue = {"Id": "q", "QueueArn": QUEUE, "Events": wanted}
+        await alice.call(
+            "PutBucketNotificationConfiguration",
+            Bucket="vault",
+            NotificationConfiguration={"QueueConfigurations": [queue]},
+        )
+        await alice.call("PutObjectTagging", **words, Tagging={"TagSet": [{"Key": "a", "Value": "1"}]})
+        await alice.call("DeleteObjectTagging", **words)
+        await alice.call("PutObjectAcl", **words, ACL="public-read")
+        until = cloud.cluster.coordinator.clock.now() // 1_000_000 + 1000
+        retention = {"Mode": "GOVERNANCE", "RetainUntilDate": until}
+        await alice.call("PutObjectRetention", **words, Retention=retention)
+        outbox = Outbox(cloud.cluster.database, cloud.cluster.coordinator.clock)
+        told = [(row.event, row.key, row.version_id) for row in await outbox.due_events(10)]
+        names = ("ObjectTagging:Put", "ObjectTagging:Delete", "ObjectAcl:Put", "ObjectRetention:Put")
+        assert told == [(f"s3:{name}", b"a", put) for name in names]
+
+    s3_story(story, notification_targets={QUEUE: "http://127.0.0.1:9/"})

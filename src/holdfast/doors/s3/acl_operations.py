@@ -21,6 +21,7 @@ from holdfast.doors.s3.failures import S3Error
 from holdfast.doors.s3.named_version import named_version, version_header
 from holdfast.doors.s3.request import S3Response
 from holdfast.doors.s3.settings_documents import done, shown
+from holdfast.doors.s3.telling import told
 from holdfast.doors.s3.xml_reading import Node, parse
 from holdfast.doors.s3.xml_writing import XSI, element, group, optional
 from holdfast.files.attributes import Acl, Attributes, Grant
@@ -85,7 +86,8 @@ async def put_object_acl(door: Door, request: S3Request) -> S3Response:
         def change(attributes: Attributes) -> Attributes:
             return msgspec.structs.replace(attributes, acl=acl)
 
-        await door.histories.change(request.bucket, version, change)
+        event, who = told(request, "s3:ObjectAcl:Put")
+        await door.histories.change(request.bucket, version, change, event=event, who=who)
     return S3Response(headers=version_header(request.bucket, version))
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from holdfast.doors.s3 import conditions, new_object
+from holdfast.doors.s3 import conditions
 from holdfast.doors.s3.failures import S3Error, as_s3_error
 from holdfast.doors.s3.lock_operations import bypass_asked
 from holdfast.doors.s3.reading import wanted_version
 from holdfast.doors.s3.request import S3Response
 from holdfast.doors.s3.settings_documents import expect, leaf, need_leaf, truth
 from holdfast.doors.s3.showing import XML
+from holdfast.doors.s3.telling import told
 from holdfast.doors.s3.xml_reading import Node, parse
 from holdfast.doors.s3.xml_writing import document, element, group, optional
 from holdfast.files.attributes import Conditions
@@ -119,7 +120,7 @@ async def _delete(door: Door, request: S3Request, entry: Entry, bypass: bool) ->
     action = "s3:DeleteObject" if entry.version_id is None else "s3:DeleteObjectVersion"
     request.access.demand(action, entry.key)
     bypass = bypass and request.access.allows("s3:BypassGovernanceRetention", entry.key)
-    event, who = new_object.told(request, _REMOVED)
+    event, who = told(request, _REMOVED)
     try:
         removal = Removal(entry.version_id, entry.conditions, bypass, event, _MARKED if event else "", who)
         deleted: Deleted = await door.histories.delete(request.bucket, entry.key, removal=removal)

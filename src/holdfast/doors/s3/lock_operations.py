@@ -26,6 +26,7 @@ from holdfast.doors.s3.settings_documents import (
     shown,
     whole,
 )
+from holdfast.doors.s3.telling import told
 from holdfast.doors.s3.xml_reading import Node
 from holdfast.doors.s3.xml_writing import element, group
 from holdfast.files import locking
@@ -215,8 +216,9 @@ async def put_object_retention(door: Door, request: S3Request) -> S3Response:
         locking.check_change(old.retention, retention, request.now, bypass)
         return msgspec.structs.replace(old, retention=retention)
 
+    event, who = told(request, "s3:ObjectRetention:Put")
     try:
-        await door.histories.change(request.bucket, version, change)
+        await door.histories.change(request.bucket, version, change, event=event, who=who)
     except Refusal as refusal:
         raise _protected(refusal) from refusal
     return done()

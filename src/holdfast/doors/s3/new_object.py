@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 OBJECT_BYTES_MAX: Final = 5 << 30
 """The most that one request may bring."""
 _NO_TAGS: Final[dict[str, str]] = {}
-_NOBODY: Final[dict[str, str]] = {}
 _REFUSED: Final = (
     "x-amz-write-offset-bytes",
     "x-amz-object-lock-event-hold",
@@ -182,15 +181,3 @@ def announced(request: S3Request) -> Announced:
 def etag_kind(sealing: Sealing) -> Literal["md5", "opaque"]:
     """Whether the ETag is the MD5 of the bytes: not where S3's is not, which saves taking it."""
     return "md5" if sealing.sse in {"", "AES256"} else "opaque"
-
-
-def told(request: S3Request, event: str) -> tuple[str, Mapping[str, str]]:
-    """The event and who caused it, for buckets that tell somebody."""
-    settings = request.bucket.parsed
-    if not settings.notifications and not settings.notifications_eventbridge and settings.replication is None:
-        return "", _NOBODY
-    return event, {
-        "principal": request.identity.canonical_id,
-        "ip": request.remote,
-        "request_id": request.request_id,
-    }

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from holdfast.doors.s3 import conditions, showing
-from holdfast.doors.s3.new_object import announced, demand_size, etag_kind, new_object, told
+from holdfast.doors.s3.new_object import announced, demand_size, etag_kind, new_object
 from holdfast.doors.s3.request import S3Response
+from holdfast.doors.s3.telling import told
 from holdfast.gateway.wish import PutWish
 from holdfast.world.errors import Refusal
 

@@ -15,6 +15,7 @@ from holdfast.doors.s3.named_version import named_version
 from holdfast.doors.s3.request import S3Response
 from holdfast.doors.s3.settings_documents import choice, expect, leaf, sent, whole
 from holdfast.doors.s3.storage_classes import ARCHIVED
+from holdfast.doors.s3.telling import told
 from holdfast.files.attributes import Attributes
 from holdfast.upkeep.plans.lifecycle import due_at
 from holdfast.world.clock import MICROSECONDS
@@ -41,7 +42,8 @@ async def restore_object(door: Door, request: S3Request) -> S3Response:
         readable.append(attributes.restored_until > request.now)
         return msgspec.structs.replace(attributes, restored_until=until, restoring=False)
 
-    await door.histories.change(request.bucket, version, change)
+    event, who = told(request, "s3:ObjectRestore:Post")
+    await door.histories.change(request.bucket, version, change, event=event, who=who)
     if door.restores is not None:
         await door.restores.note(request.bucket.id, version.key, version.version_id, until)
     return S3Response(status=200 if readable[-1] else 202)

@@ -25,6 +25,7 @@ from holdfast.doors.s3.settings_documents import (
     sent,
     shown,
 )
+from holdfast.doors.s3.telling import told
 from holdfast.doors.s3.xml_reading import Node
 from holdfast.doors.s3.xml_writing import element, group
 from holdfast.files.attributes import Attributes
@@ -185,7 +186,8 @@ async def put_object_tagging(door: Door, request: S3Request) -> S3Response:
     def change(attributes: Attributes) -> Attributes:
         return msgspec.structs.replace(attributes, tags=tags)
 
-    await door.histories.change(request.bucket, version, change)
+    event, who = told(request, "s3:ObjectTagging:Put")
+    await door.histories.change(request.bucket, version, change, event=event, who=who)
     response = done()
     response.headers += version_header(request.bucket, version)
     return response
@@ -198,7 +200,8 @@ async def delete_object_tagging(door: Door, request: S3Request) -> S3Response:
     def change(attributes: Attributes) -> Attributes:
         return msgspec.structs.replace(attributes, tags={})
 
-    await door.histories.change(request.bucket, version, change)
+    event, who = told(request, "s3:ObjectTagging:Delete")
+    await door.histories.change(request.bucket, version, change, event=event, who=who)
     response = gone()
     response.headers += version_header(request.bucket, version)
     return response
