@@ -21,11 +21,11 @@ from holdfast.doors.s3.new_object import (
     NewObject,
     etag_kind,
     new_object,
-    tag_context,
 )
 from holdfast.doors.s3.ranges import Span, part_number, source_span
 from holdfast.doors.s3.request import S3Response
 from holdfast.doors.s3.storage_classes import is_archived
+from holdfast.doors.s3.tagging import tag_context
 from holdfast.doors.s3.telling import told
 from holdfast.doors.s3.xml_writing import document, element, etag, time_text
 from holdfast.files.attributes import Attributes, Conditions

@@ -6,7 +6,6 @@ beside the bytes (tags, locks, a list) needs a right of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from holdfast.doors.s3 import checksums, encryption, storage_classes, tagging
@@ -83,7 +82,7 @@ async def new_object(door: Door, request: S3Request) -> NewObject:
     redundancy = storage_classes.redundancy_of(
         shown_class, record.storage_class, door.classes, door.usable_nodes()
     )
-    request.access.demand("s3:PutObject", key, context=tag_context(tags))
+    request.access.demand("s3:PutObject", key, context=tagging.tag_context(tags))
     return NewObject(attributes, redundancy, sealing)
 
 
@@ -93,19 +92,8 @@ def demand_tags(request: S3Request, header: str | None) -> dict[str, str]:
         return _NO_TAGS
     tags = tagging.parse_header(header)
     tagging.check(tags, tagging.OBJECT_TAGS_MAX)
-    request.access.demand("s3:PutObjectTagging", request.key, context=tag_context(tags))
+    request.access.demand("s3:PutObjectTagging", request.key, context=tagging.tag_context(tags))
     return tags
-
-
-def tag_context(tags: Mapping[str, str]) -> dict[str, str | list[str]] | None:
-    """The values of the condition keys that speak of the tags a request brings."""
-    if not tags:
-        return None
-    named: dict[str, str | list[str]] = {
-        f"s3:requestobjecttag/{name.lower()}": value for name, value in tags.items()
-    }
-    named["s3:requestobjecttagkeys"] = list(tags)
-    return named
 
 
 def demand_locks(request: S3Request) -> tuple[Retention | None, bool]:

@@ -111,8 +111,10 @@ def _may_be(text: str) -> bool:
     return all(char in _PUNCTUATION or unicodedata.category(char)[0] in "LNZ" for char in text)
 
 
-def tag_context(tags: Mapping[str, str]) -> dict[str, str | list[str]]:
-    """The values of the condition keys that speak of the tags a request brings."""
+def tag_context(tags: Mapping[str, str]) -> dict[str, str | list[str]] | None:
+    """The values of the condition keys that speak of the tags a request brings; None if it brings none."""
+    if not tags:
+        return None
     named: dict[str, str | list[str]] = {
         f"s3:requestobjecttag/{name.lower()}": value for name, value in tags.items()
     }
