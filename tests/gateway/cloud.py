@@ -65,6 +65,10 @@ class GatewayCloud:
         stop = version.size if stop is None else stop
         return await joined(self.gateway.read(version, start, stop, customer_key))
 
+    async def world_turns(self, seconds: float) -> None:
+        """Time in which the passes of the cluster do their work."""
+        await asyncio.sleep(seconds)
+
     async def packing(self) -> int:
         """A round of the pass that packs; how many steps it planned."""
         await asyncio.sleep(6)
@@ -99,7 +103,7 @@ class GatewayCloud:
 
 
 class AnyBody:
-    """A body that does as it is told: of unknown size, slow, with a trailer, or cut short after `cut` bytes."""
+    """A body that does as it is told: of unknown size, slow, with a trailer, or cut after `cut` bytes."""
 
     def __init__(
         self,

@@ -46,8 +46,15 @@ def test_another_key_tenant_bucket_or_name_does_not_open_it(key: bytes, tenant: 
     assert failed.value.code == "metadata.forged"
 
 
-@pytest.mark.parametrize(("sealed", "code"), [(b"", "format.invalid"), (b"\x01" * 16, "format.invalid"),
-                                              (b"\x00" * 40, "format.invalid"), (b"\x02" * 40, "format.newer")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sealed", "code"),
+    [
+        (b"", "format.invalid"),
+        (b"\x01" * 16, "format.invalid"),
+        (b"\x00" * 40, "format.invalid"),
+        (b"\x02" * 40, "format.newer"),
+    ],
+)
 def test_what_is_no_small_object_is_refused(sealed: bytes, code: str) -> None:
     with pytest.raises(Failure) as failed:
         small.unseal(sealed, KEY, "t", "b/k")

@@ -74,8 +74,9 @@ class Reader:
                 while waiting and _room(under_way):
                     span = waiting.popleft()
                     under_way.append(_Begun(self._span(span, customer_key), span.stop - span.start))
-                async for piece in under_way[0].pieces():
-                    yield piece
+                async with aclosing(under_way[0].pieces()) as pieces:
+                    async for piece in pieces:
+                        yield piece
                 under_way.popleft()
         finally:
             for begun in under_way:

@@ -8,6 +8,7 @@ from holdfast.files.records import Version
 from holdfast.gateway.reading import Span
 from holdfast.gateway.small import name_of
 from holdfast.world.database import Database
+from holdfast.world.errors import Trouble
 
 BUCKET_NAMES_MAX = 10_000
 
@@ -27,6 +28,11 @@ class Whereabouts:
         own = name_of(await self.bucket_name(version.bucket_id), version.name)
         if not version.part_count:
             return [Span(version.content, version.tenant, version.sealed_as or own, start, stop)]
+        pieces = await self._histories.pieces(version)
+        if sum(piece.size for piece in pieces) != version.size:
+            raise Trouble(
+                "database.busy", "The object's bytes were moved while it was looked up.", advice="Try again."
+            )
         return [
             Span(
                 piece.content,
@@ -35,7 +41,7 @@ class Whereabouts:
                 max(start - piece.offset, 0),
                 min(stop - piece.offset, piece.size),
             )
-            for piece in await self._histories.pieces(version)
+            for piece in pieces
             if piece.offset < stop and start < piece.offset + piece.size
         ]
 
