@@ -274,9 +274,11 @@ def test_a_root_that_gave_up_mending_the_policy_is_bound_by_it() -> None:
         assert not allowed(ROOT, action, bound._replace(policy_binds_root=True))
 
 
-def test_whoever_may_write_by_the_bucket_s_list_may_give_what_it_writes_a_list() -> None:
-    shared = FACTS._replace(acl=BUCKET_LISTS["public-write"])
+def test_whoever_writes_an_object_gives_it_its_first_list_unless_a_policy_forbids_it() -> None:
     for who in (OTHER, ANONYMOUS):
-        assert allowed(who, "s3:PutObjectAcl", shared, "k", fresh=True)
-        assert not allowed(who, "s3:PutObjectAcl", shared, "k")
-        assert not allowed(who, "s3:PutObjectAcl", FACTS, "k", fresh=True)
+        assert allowed(who, "s3:PutObjectAcl", FACTS, "k", fresh=True)
+        assert not allowed(who, "s3:PutObjectAcl", FACTS, "k")
+        assert not allowed(who, "s3:PutObject", FACTS, "k", fresh=True)
+    forbidden = FACTS._replace(policy=policy("denies everybody"))
+    assert not allowed(ROOT, "s3:PutObjectAcl", forbidden, "k", fresh=True)
+    assert not allowed(narrowed(Permit(actions=("s3:PutObject",))), "s3:PutObjectAcl", FACTS, "k", fresh=True)

@@ -109,6 +109,9 @@ def _ruled(identity: Identity, asked: Asked, bucket: BucketFacts, *, owner: bool
         restricted = not owner and bucket.restrict_public_policy and policy.is_public
         if said == ALLOW and not restricted and object_owner == bucket.canonical_id:
             return Verdict(True, "a statement of the bucket's policy allows it")
+    if asked.fresh and asked.action == "s3:PutObjectAcl":
+        # That it may be written at all is judged by itself; who writes an object gives it its first list.
+        return Verdict(True, "the object will be the writer's")
     if concerns_object and object_owner != bucket.canonical_id:
         if not identity.anonymous and identity.canonical_id == object_owner:
             return Verdict(True, "the object's owner may")
@@ -121,10 +124,7 @@ def _granted(identity: Identity, asked: Asked, bucket: BucketFacts, *, concerns_
     """What the access control lists say."""
     if bucket.lists_off:
         return Verdict(False, "no policy allows it, and access control lists are switched off")
-    if asked.fresh and asked.action == "s3:PutObjectAcl":
-        # Who may write an object by the bucket's list may give it a list of its own.
-        acl, permission = bucket.acl, acls.ON_BUCKET.get("s3:PutObject")
-    elif concerns_object:
+    if concerns_object:
         acl, permission = asked.object_acl, acls.ON_OBJECT.get(asked.action)
     else:
         acl, permission = bucket.acl, acls.ON_BUCKET.get(asked.action)

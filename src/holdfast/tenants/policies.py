@@ -282,20 +282,20 @@ def _resources(written: dict[str, Any], bucket: str | None, variables: bool) -> 
             if text.startswith(head):
                 whole = ARN_HEAD + text[len(head) :]
         pattern = Pattern(whole, wild=True, variables=variables)
-        if whole != "*" and not whole.startswith(ARN_HEAD):
-            raise _malformed("Policy has invalid resource")
-        if bucket is not None and not negated and not _may_cover(pattern, bucket):
+        anywhere = bucket is None or negated
+        if not _may_cover(pattern, ARN_HEAD if anywhere else f"{ARN_HEAD}{bucket}/", partly=anywhere):
             raise _malformed("Policy has invalid resource")
         patterns.append(pattern)
     return Resources(tuple(patterns), negated)
 
 
-def _may_cover(pattern: Pattern, bucket: str) -> bool:
-    """Whether the pattern can be about this bucket or what is in it."""
-    inside = f"{ARN_HEAD}{bucket}/"
+def _may_cover(pattern: Pattern, inside: str, *, partly: bool) -> bool:
+    """Whether the pattern can be about what begins with `inside`, or (unless `partly`) about its bucket."""
+    if pattern.head.startswith(inside):
+        return True
     if pattern.literal:
-        return pattern.head == inside[:-1] or pattern.head.startswith(inside)
-    return pattern.head.startswith(inside) or inside.startswith(pattern.head)
+        return not partly and pattern.head == inside[:-1]
+    return inside.startswith(pattern.head)
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -105,6 +105,41 @@ def test_a_private_bucket_is_closed_to_everybody_else() -> None:
     s3_story(story)
 
 
+BODIES = {
+    "PutObjectTagging": b"<Tagging><TagSet/></Tagging>",
+    "PutObjectLegalHold": b"<LegalHold><Status>ON</Status></LegalHold>",
+    "PutObjectRetention": b"<Retention/>",
+    "RestoreObject": b"<RestoreRequest><Days>1</Days></RestoreRequest>",
+}
+"""Of the few that read their body before they look for the object."""
+
+
+def test_no_operation_at_all_is_open_to_strangers() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        await cloud.alice.call("PutObject", Bucket=BUCKET, Key="k", Body=b"secret")
+        before = await cloud.bucket_of(BUCKET)
+        open_to_all = []
+        for operation in OPERATIONS:
+            known = RULES.get(operation.name)
+            if known is None or not known.reads_bucket:
+                continue
+            path = f"/{BUCKET}/k" if operation.level == "object" else f"/{BUCKET}"
+            query = "&".join([f"{name}=1" for name in operation.query])
+            query = "&".join(filter(None, [operation.selector and f"{operation.selector}=2", query]))
+            headers = {name: f"/{BUCKET}/other" if "source" in name else "ETag" for name in operation.header}
+            sent = BODIES.get(operation.name, b"")
+            for who in (cloud.bob, cloud.nobody):
+                status, _, body = await who.send(operation.method, path, query, headers, sent)
+                if status != 403:
+                    open_to_all.append((operation.name, status, body))
+        told = {name: (status, body) for name, status, body in open_to_all}
+        # A batch of deletions is answered key by key: the empty one is none.
+        assert set(told) <= {"DeleteObjects"}, told
+        assert await cloud.bucket_of(BUCKET) == before
+
+    s3_story(story)
+
+
 @pytest.mark.parametrize(
     ("canned", "strangers", "signed"),
     [
@@ -499,6 +534,34 @@ def test_an_owner_shut_out_by_a_policy_can_mend_it_unless_it_gave_that_up() -> N
         await put_policy(alice, deny, ConfirmRemoveSelfBucketAccess=True)
         for operation in ("GetBucketPolicy", "DeleteBucketPolicy"):
             assert await outcome(alice.call(operation, Bucket=BUCKET)) == "AccessDenied"
+
+    s3_story(story)
+
+
+def test_a_policy_stays_the_affair_of_the_owner_s_account() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        await put_policy(cloud.alice, rule("Allow", "s3:*", [ARN, f"{ARN}/*"]))
+        assert await refusal(cloud.bob.call("GetBucketPolicy", Bucket=BUCKET)) == ("MethodNotAllowed", 405)
+        assert await refusal(cloud.nobody.call("DeleteBucketPolicy", Bucket=BUCKET)) == (
+            "MethodNotAllowed",
+            405,
+        )
+        assert await refusal(put_policy(cloud.bob, rule("Allow", "s3:*"))) == ("MethodNotAllowed", 405)
+
+    s3_story(story)
+
+
+def test_the_right_to_write_brings_the_right_to_a_list() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        wish = {"StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control"}}
+        await put_policy(cloud.alice, rule("Allow", "s3:PutObject", Condition=wish))
+
+        def put(**more: Any) -> Awaitable[str]:
+            return outcome(cloud.bob.call("PutObject", Bucket=BUCKET, Key="k", Body=b"x", **more))
+
+        assert await put() == "AccessDenied"
+        assert await put(ACL="bucket-owner-full-control") == "ok"
+        assert await outcome(cloud.alice.call("GetObject", Bucket=BUCKET, Key="k")) == "ok"
 
     s3_story(story)
 

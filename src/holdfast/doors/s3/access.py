@@ -192,12 +192,15 @@ def _facts_of(record: Bucket, settings: BucketSettings) -> BucketFacts:
 def check_expected_owner(headers: Mapping[str, str], record: Bucket, *, header: str = EXPECTED_OWNER) -> None:
     """Raises S3Error("AccessDenied") if the caller names an account that does not own the bucket.
 
-    For the source of a copy, give `EXPECTED_SOURCE_OWNER` as the header.
+    A canonical id is taken too: nobody else has it. For the source of a copy, give `EXPECTED_SOURCE_OWNER` as
+    the header.
     """
     expected = headers.get(header)
     if expected is None:
         return
-    if len(expected) != len(account_of(record.tenant)) or not expected.isdecimal():
+    account = account_of(record.tenant)
+    if expected in {account, canonical_id_of(record.tenant)}:
+        return
+    if len(expected) != len(account) or not expected.isdecimal():
         raise S3Error("InvalidBucketOwnerAWSAccountID")
-    if expected != account_of(record.tenant):
-        raise S3Error("AccessDenied")
+    raise S3Error("AccessDenied")

@@ -28,7 +28,7 @@ _BODY_BYTES_MAX: Final = 2 * BYTES_MAX
 
 async def get_bucket_policy(_door: Door, request: S3Request) -> S3Response:
     """GET ?policy: the text as it was put."""
-    request.access.demand("s3:GetBucketPolicy")
+    _demand(request, "s3:GetBucketPolicy")
     policy = request.bucket.parsed.policy
     if not policy:
         raise S3Error("NoSuchBucketPolicy", BucketName=request.bucket.name)
@@ -37,7 +37,7 @@ async def get_bucket_policy(_door: Door, request: S3Request) -> S3Response:
 
 async def put_bucket_policy(door: Door, request: S3Request) -> S3Response:
     """PUT ?policy. A caller who confirms it may take the right to change the policy from itself, for good."""
-    request.access.demand("s3:PutBucketPolicy")
+    _demand(request, "s3:PutBucketPolicy")
     body = await request.body.document(_BODY_BYTES_MAX)
     policy = _read(body, request.bucket.name)
     text = body.decode()
@@ -53,6 +53,13 @@ async def put_bucket_policy(door: Door, request: S3Request) -> S3Response:
     return S3Response(status=204)
 
 
+def _demand(request: S3Request, action: str) -> None:
+    """Policies are the affair of the bucket owner's account, whatever they allow to others."""
+    request.access.demand(action)
+    if not request.access.is_owner:
+        raise S3Error("MethodNotAllowed", Method=request.method, ResourceType="BUCKETPOLICY")
+
+
 def _read(body: bytes, bucket: str) -> Policy:
     try:
         return read_policy(body, bucket)
@@ -62,7 +69,7 @@ def _read(body: bytes, bucket: str) -> Policy:
 
 async def delete_bucket_policy(door: Door, request: S3Request) -> S3Response:
     """DELETE ?policy."""
-    request.access.demand("s3:DeleteBucketPolicy")
+    _demand(request, "s3:DeleteBucketPolicy")
     if request.bucket.parsed.policy:
         await save(door, request, policy="", policy_binds_root=False)
     return gone()
