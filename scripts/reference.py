@@ -103,8 +103,8 @@ def s3_operations_page() -> str:
     return f"""# Operations of S3
 
 The public service model has {len(OPERATION_TABLE)} operations that are not deprecated; Holdfast serves
-{served} of them, and PostObject, the upload of a browser form, which the model does not have. All others are answered
-`501 NotImplemented`, whatever else a request says.
+{served} of them, and PostObject, the upload of a browser form, which the model does not have. All others are
+answered `501 NotImplemented`, whatever else a request says.
 
 The action is what a bucket policy or an access key must allow; some requests need further ones.
 

@@ -193,7 +193,7 @@ def canonical_request(request: Request, signed_headers: Sequence[str], payload_h
     lines = [
         request.method,
         request.path or "/",
-        _canonical_query(request.query),
+        canonical_query(request.query),
         *(f"{name}:{','.join(values[name])}" for name in signed_headers),
         "",
         ";".join(signed_headers),
@@ -219,7 +219,8 @@ def _signature(claim: Claim, stamp: str, request: Request, secret: str, payload_
     return hmac.digest(key, text.encode(), "sha256").hex()
 
 
-def _canonical_query(query: str) -> str:
+def canonical_query(query: str) -> str:
+    """The raw query in the order and encoding in which it is signed, without the signature in it."""
     pairs = []
     for part in query.split("&") if query else ():
         name, _, value = part.partition("=")

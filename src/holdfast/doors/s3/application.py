@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 HOST_ID_BYTES: Final = 24
+SERVER: Final = (b"server", b"Holdfast")
 AUTH_TYPES: Final = {"": "", "AuthHeader": "REST-HEADER", "QueryString": "REST-QUERY-STRING", "POST": "POST"}
 
 
@@ -63,13 +64,14 @@ class Application:
         note_request(door, exchange, seconds, self._host_id)
 
     async def _send(self, exchange: Exchange, response: S3Response, receive: Receive, send: Send) -> None:
-        extra = [
-            ("x-amz-request-id", exchange.request_id),
-            ("x-amz-id-2", self._host_id),
-            ("server", "Holdfast"),
+        extra: sending.Raw = [
+            (b"x-amz-request-id", exchange.request_id.encode()),
+            (b"x-amz-id-2", self._host_id.encode()),
+            SERVER,
         ]
         if "origin" in exchange.headers and exchange.method != "OPTIONS":
-            extra += await self._cors(exchange)
+            cors = await self._cors(exchange)
+            extra += [(name.encode(), value.encode("latin-1", "replace")) for name, value in cors]
         try:
             await sending.send_response(exchange, response, extra, receive, send)
         except sending.Cut:

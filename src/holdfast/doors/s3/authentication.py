@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -36,6 +36,10 @@ STREAMING: Final = frozenset({STREAMING_UNSIGNED, STREAMING_SIGNED, STREAMING_SI
 ELLIPTIC: Final = "ECDSA"
 
 _SHA256: Final = re.compile("[0-9a-fA-F]{64}")
+_USUAL: Final = re.compile(
+    ALGORITHM + r" Credential=([^,\s]+), ?SignedHeaders=([^,\s]+), ?Signature=([0-9a-f]{64})"
+)
+"""How every SDK writes it."""
 _FIELD: Final = re.compile(r"\s*([A-Za-z]+)=([^,\s]*)\s*")
 _QUERY_FIELDS: Final = (
     "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders",
@@ -50,7 +54,6 @@ class Wire(NamedTuple):
     method: str
     raw_path: str
     raw_query: str
-    raw_headers: Sequence[tuple[str, str]]
     headers: Mapping[str, str]
     query: Mapping[str, str]
 
@@ -74,7 +77,7 @@ class _Claim(NamedTuple):
     access: str
     date: str
     region: str
-    signed_headers: tuple[str, ...]
+    signed_headers: str
     signature: str
     stamp: str
     time: int
@@ -165,30 +168,17 @@ class Authentication:
     # --- the two places of a signature -------------------------------------------------------------------
 
     def _in_header(self, authorization: str, headers: Mapping[str, str]) -> _Claim:
-        algorithm, _, rest = authorization.strip().partition(" ")
-        if algorithm != ALGORITHM:
-            raise _unsupported(algorithm, rest)
-        fields: dict[str, str] = {}
-        for part in rest.split(","):
-            found = _FIELD.fullmatch(part)
-            if found is None or found[1] in fields:
-                raise _malformed("the authorization header is not a list of different Name=Value")
-            fields[found[1]] = found[2]
-        for name in ("Credential", "SignedHeaders", "Signature"):
-            if not fields.get(name):
-                raise _malformed(f"the {name} is missing")
+        usual = _USUAL.fullmatch(authorization)
+        credential, signed, signature = usual.groups() if usual else _header_fields(authorization)
         access, date = self._scope(
-            fields["Credential"],
+            credential,
             "AuthorizationHeaderMalformed",
             "The authorization header is malformed; the Credential",
         )
         stamp, time = _signed_at(headers)
         if stamp[:8] != date:
             raise _malformed(f'Invalid credential date "{date}". It is not the request\'s date "{stamp[:8]}"')
-        return _Claim(
-            access, date, self._region, tuple(fields["SignedHeaders"].split(";")), fields["Signature"], stamp,
-            time, None,
-        )  # fmt: skip
+        return _Claim(access, date, self._region, signed, signature, stamp, time, None)
 
     def _in_query(self, query: Mapping[str, str], now: int) -> _Claim:
         fields = [query.get(name, "") for name in _QUERY_FIELDS]
@@ -222,7 +212,7 @@ class Authentication:
                 Expires=time_text(time + seconds * MICROSECONDS),
                 ServerTime=time_text(now),
             ).telling(**{"X-Amz-Expires": seconds})
-        return _Claim(access, date, self._region, tuple(signed.split(";")), signature, stamp, time, seconds)
+        return _Claim(access, date, self._region, signed, signature, stamp, time, seconds)
 
     def _scope(self, credential: str, code: str, opening: str) -> tuple[str, str]:
         """Access key and date of a credential that names this region and service."""
@@ -243,8 +233,7 @@ class Authentication:
 
     def _check_signature(self, claim: _Claim, wire: Wire, signer: Signer, payload: str) -> bytes:
         """The key it is signed with."""
-        request = sigv4.Request(wire.method, wire.raw_path, wire.raw_query, wire.raw_headers)
-        canonical = sigv4.canonical_request(request, claim.signed_headers, payload)
+        canonical = _canonical_request(wire, claim.signed_headers, payload)
         encoded = canonical.encode("latin-1", "replace")
         hashed = hashlib.sha256(encoded).hexdigest()
         text = f"{ALGORITHM}\n{claim.stamp}\n{claim.scope}\n{hashed}"
@@ -261,6 +250,40 @@ class Authentication:
                 CanonicalRequestBytes=encoded.hex(" "),
             )
         return key
+
+
+def _canonical_request(wire: Wire, signed_headers: str, payload: str) -> str:
+    """As `sigv4.canonical_request`, of headers that are joined and trimmed already."""
+    lines = []
+    for name in _names(signed_headers):
+        value = wire.headers.get(name, "")
+        if "  " in value or "\t" in value:
+            value = " ".join(value.split())
+        lines.append(f"{name}:{value}\n")
+    query = sigv4.canonical_query(wire.raw_query) if wire.raw_query else ""
+    return f"{wire.method}\n{wire.raw_path}\n{query}\n{''.join(lines)}\n{signed_headers}\n{payload}"
+
+
+@lru_cache(maxsize=256)
+def _names(signed_headers: str) -> tuple[str, ...]:
+    return tuple(signed_headers.split(";"))
+
+
+def _header_fields(authorization: str) -> tuple[str, str, str]:
+    """Credential, signed headers and signature of a header in whatever order and spacing."""
+    algorithm, _, rest = authorization.strip().partition(" ")
+    if algorithm != ALGORITHM:
+        raise _unsupported(algorithm, rest)
+    fields: dict[str, str] = {}
+    for part in rest.split(","):
+        found = _FIELD.fullmatch(part)
+        if found is None or found[1] in fields:
+            raise _malformed("it is not a list of different Name=Value")
+        fields[found[1]] = found[2]
+    for name in ("Credential", "SignedHeaders", "Signature"):
+        if not fields.get(name):
+            raise _malformed(f"the {name} is missing")
+    return fields["Credential"], fields["SignedHeaders"], fields["Signature"]
 
 
 def _anonymous(wire: Wire) -> Authenticated:
@@ -352,7 +375,7 @@ def _check_time(claim: _Claim, wire: Wire, now: int) -> None:
 
 
 def _check_signed(claim: _Claim, headers: Mapping[str, str]) -> None:
-    signed = claim.signed_headers
+    signed = _names(claim.signed_headers)
     unsigned = [name for name in headers if name.startswith("x-amz-") and name not in signed]
     if "host" not in signed:
         unsigned.insert(0, "host")

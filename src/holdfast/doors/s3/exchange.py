@@ -27,7 +27,6 @@ class Exchange:
     method: str
     raw_path: str
     raw_query: str
-    raw_headers: list[tuple[str, str]]
     headers: dict[str, str]
     now: int
     request_id: str
@@ -54,7 +53,7 @@ class Exchange:
     @property
     def wire(self) -> Wire:
         """What is signed of it."""
-        return Wire(self.method, self.raw_path, self.raw_query, self.raw_headers, self.headers, self.query)
+        return Wire(self.method, self.raw_path, self.raw_query, self.headers, self.query)
 
     @property
     def level(self) -> Literal["service", "bucket", "object"]:
@@ -88,17 +87,15 @@ class Exchange:
 
 def exchange_of(scope: MutableMapping[str, Any], now: int, request_id: str) -> Exchange:
     """The request of an ASGI scope, nothing of it judged yet."""
-    raw_headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
     headers: dict[str, str] = {}
-    for name, value in raw_headers:
-        text = value.strip()
-        headers[name] = f"{headers[name]},{text}" if name in headers else text
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1").strip()
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
     client = scope.get("client")
     return Exchange(
         method=scope["method"],
         raw_path=scope["raw_path"].decode("latin-1"),
         raw_query=scope["query_string"].decode("latin-1"),
-        raw_headers=raw_headers,
         headers=headers,
         now=now,
         request_id=request_id,

@@ -30,7 +30,10 @@ LINGER_SECONDS: Final = 10.0
 SEND_IDLE_SECONDS: Final = 120.0
 """How long a client may take nothing of an answer."""
 BODILESS: Final = frozenset({204, 304})
-CLOSE: Final = ("connection", "close")
+CLOSE: Final = (b"connection", b"close")
+
+Raw = list[tuple[bytes, bytes]]
+"""Headers as they go out."""
 
 
 class Cut(Exception):  # noqa: N818 - what is done, not what went wrong
@@ -52,17 +55,16 @@ def error_response(error: S3Error, exchange: Exchange, host_id: str) -> S3Respon
 
 
 async def send_response(
-    exchange: Exchange, response: S3Response, extra: list[tuple[str, str]], receive: Receive, send: Send
+    exchange: Exchange, response: S3Response, extra: Raw, receive: Receive, send: Send
 ) -> None:
     """Sends it all; raises `Cut` if it could not be sent to the end."""
     body = exchange.body
-    headers = response.headers + extra
     leave = False
     if body is not None and not body.over:
         leave = body.gone or body.waits_for_continue or not await body.drain(DRAIN_BYTES_MAX)
         if leave:
-            headers.append(CLOSE)
-    start = _start(response, headers)
+            extra = [*extra, CLOSE]
+    start = _start(response, extra)
     if response.stream is not None and exchange.method != "HEAD":
         await _send_stream(exchange, start, response.stream, response.length, receive, send)
         return
@@ -77,14 +79,22 @@ async def send_response(
     await send({"type": "http.response.body", "body": content})
 
 
-def _start(response: S3Response, headers: list[tuple[str, str]]) -> Message:
-    names = {name.lower() for name, _ in headers}
-    if response.status not in BODILESS and "content-length" not in names:
-        length = response.length if response.length is not None else len(response.content)
-        headers.append(("content-length", str(length)))
-    if response.content and "content-type" not in names:
-        headers.append(("content-type", "application/xml"))
-    raw = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+def _start(response: S3Response, extra: Raw) -> Message:
+    raw = list(extra)
+    length = response.status not in BODILESS
+    typed = not response.content
+    for name, value in response.headers:
+        encoded = name.lower().encode("latin-1")
+        raw.append((encoded, value.encode("latin-1", "replace")))
+        if encoded == b"content-length":
+            length = False
+        elif encoded == b"content-type":
+            typed = True
+    if length:
+        size = response.length if response.length is not None else len(response.content)
+        raw.append((b"content-length", b"%d" % size))
+    if not typed:
+        raw.append((b"content-type", b"application/xml"))
     return {"type": "http.response.start", "status": response.status, "headers": raw}
 
 
