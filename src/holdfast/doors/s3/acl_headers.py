@@ -86,6 +86,7 @@ async def _of_new_bucket(door: Door, request: S3Request) -> Acl | None:
     headers = request.headers
     if CANNED_HEADER not in headers and not any(name in headers for name in GRANT_HEADERS):
         return None
+    request.access.demand("s3:PutBucketAcl")
     owner = owner_of_request(request)
     acl = await parse_acl_headers(door.people, headers, owner, owner.canonical_id)
     if acls.is_owners_alone(acl, owner.canonical_id):
