@@ -30,8 +30,11 @@ def release(
     connection: Connection, streams: Sequence[int | None], smalls: Sequence[int | None], now: int
 ) -> None:
     """Dooms the streams, and frees the smalls, that nothing refers to any more."""
-    for stream in _unreferenced(connection, "stream", streams):
-        doom(connection, stream, now)
+    left = _unreferenced(connection, "stream", streams)
+    for first in range(0, len(left), _AT_A_TIME):
+        some = left[first : first + _AT_A_TIME]
+        connection.execute(delete(uploads).where(uploads.c.stream.in_(some)))
+        connection.execute(insert(doomed), [{"stream": stream, "since": now} for stream in some])
     for small in _unreferenced(connection, "small", smalls):
         remove_small(connection, small)
 
