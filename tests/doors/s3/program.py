@@ -1,6 +1,7 @@
-"""An S3 program without a socket: botocore writes its requests and reads the answers, a simulated cloud serves.
+"""An S3 program without a socket: botocore writes its requests and reads the answers.
 
-What it says goes through the whole door: routing, signature, rights, handler, headers and XML.
+A simulated cloud serves it. What it says goes through the whole door: routing, signature, rights, handler,
+headers and XML.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class Answer(Exception):  # noqa: N818 - an answer that says no
 class Program:
     """Somebody with an access key, or without one."""
 
-    def __init__(self, application: Application, clock: Any, key: NewAccessKey | None, secure: bool = True) -> None:
+    def __init__(
+        self, application: Application, clock: Any, key: NewAccessKey | None, secure: bool = True
+    ) -> None:
         self._application = application
         self._clock = clock
         self._key = key
@@ -128,7 +131,9 @@ class Program:
         status, came, content = await self.send(wish["method"], path, "&".join(pairs), headers, body)
         return self._read(operation, status, came, content)
 
-    async def send_raw(self, method: str, path: str, body: bytes = b"", query: str = "", **headers: str) -> bytes:
+    async def send_raw(
+        self, method: str, path: str, body: bytes = b"", query: str = "", **headers: str
+    ) -> bytes:
         """A request that botocore would not write; the answer's body. Raises `Answer`."""
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         status, came, content = await self.send(method, path, query, names, body)

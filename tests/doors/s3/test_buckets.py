@@ -67,7 +67,9 @@ def test_outside_the_first_region_a_bucket_is_made_once() -> None:
         await alice.call("CreateBucket", Bucket="there", **located("us-east-1"))
         for region in ("eu-west-1", "local", "no region"):
             code, status = await refusal(alice.call("CreateBucket", Bucket="else", **located(region)))
-            expected = "IllegalLocationConstraintException" if region == "eu-west-1" else "InvalidLocationConstraint"
+            expected = (
+                "IllegalLocationConstraintException" if region == "eu-west-1" else "InvalidLocationConstraint"
+            )
             assert (code, status) == (expected, 400)
 
     s3_story(story)
@@ -80,9 +82,12 @@ def located(region: str) -> dict[str, Any]:
 def test_a_bucket_may_be_made_with_locks_tags_and_an_owner_s_rule() -> None:
     async def story(cloud: S3Cloud) -> None:
         await cloud.alice.call(
-            "CreateBucket", Bucket="kept", ObjectLockEnabledForBucket=True, ObjectOwnership="BucketOwnerEnforced",
+            "CreateBucket",
+            Bucket="kept",
+            ObjectLockEnabledForBucket=True,
+            ObjectOwnership="BucketOwnerEnforced",
             CreateBucketConfiguration={"Tags": [{"Key": "a", "Value": "1"}]},
-        )  # fmt: skip
+        )
         bucket = await cloud.bucket_of("kept")
         settings = bucket.parsed
         assert (bucket.versioning, settings.object_lock is not None) == ("on", True)

@@ -70,7 +70,10 @@ def test_a_copy_has_the_bytes_and_what_its_directives_say() -> None:
             b"hello", "text/plain", {"mood": "good"}, 1,
         )  # fmt: skip
         assert "StorageClass" not in got
-        assert await refusal(cloud.nobody.call("GetObject", Bucket="target", Key="copy")) == ("AccessDenied", 403)
+        assert await refusal(cloud.nobody.call("GetObject", Bucket="target", Key="copy")) == (
+            "AccessDenied",
+            403,
+        )
         await alice.call("CopyObject", **copy, MetadataDirective="REPLACE", TaggingDirective="REPLACE",
                          ContentType="image/png", Metadata={"mood": "bad"}, Tagging="b=2&c=3")  # fmt: skip
         got = await alice.call("GetObject", Bucket="target", Key="copy")
@@ -92,8 +95,12 @@ def test_an_object_is_copied_onto_itself_only_to_change_it() -> None:
         assert await refusal(alice.call("CopyObject", **copy)) == ("InvalidRequest", 400)
         same = alice.call("CopyObject", **copy, StorageClass="STANDARD")
         assert await refusal(same) == ("InvalidRequest", 400)
-        for change in ({"MetadataDirective": "REPLACE", "Metadata": {"a": "2"}}, {"StorageClass": "STANDARD_IA"},
-                       {"WebsiteRedirectLocation": "/b"}, {"ServerSideEncryption": "AES256"}):  # fmt: skip
+        for change in (
+            {"MetadataDirective": "REPLACE", "Metadata": {"a": "2"}},
+            {"StorageClass": "STANDARD_IA"},
+            {"WebsiteRedirectLocation": "/b"},
+            {"ServerSideEncryption": "AES256"},
+        ):
             await alice.call("CopyObject", **copy, **change)
         got = await alice.call("GetObject", Bucket="photos", Key="k")
         assert (got["Body"], got["Metadata"]) == (b"x", {"a": "2"})
@@ -107,7 +114,7 @@ def test_a_source_s_conditions_must_hold() -> None:
         etag = (await alice.call("PutObject", Bucket="photos", Key="k", Body=b"x"))["ETag"]
         copy = {"Bucket": "photos", "Key": "copy", "CopySource": "photos/k"}
         past, future = "Thu, 01 Jan 2015 00:00:00 GMT", "Thu, 01 Jan 2032 00:00:00 GMT"
-        for given, holds in [
+        for wish, holds in [
             ({"CopySourceIfMatch": etag}, True),
             ({"CopySourceIfMatch": '"0"'}, False),
             ({"CopySourceIfNoneMatch": '"0"'}, True),
@@ -122,9 +129,9 @@ def test_a_source_s_conditions_must_hold() -> None:
             ({"IfMatch": etag}, True),
         ]:
             if holds:
-                await alice.call("CopyObject", **copy, **given)
+                await alice.call("CopyObject", **copy, **wish)
             else:
-                assert await refusal(alice.call("CopyObject", **copy, **given)) == ("PreconditionFailed", 412)
+                assert await refusal(alice.call("CopyObject", **copy, **wish)) == ("PreconditionFailed", 412)
 
     s3_story(story)
 
@@ -149,7 +156,9 @@ def test_a_source_must_be_there_and_be_allowed() -> None:
         await alice.call("PutObject", Bucket="photos", Key="k", Body=b"x", ACL="public-read")
         await bob.call("CopyObject", Bucket="bobs", Key="k", CopySource="photos/k")
         assert (await bob.call("GetObject", Bucket="bobs", Key="k"))["Body"] == b"x"
-        other = alice.call("CopyObject", CopySource="photos/k", ExpectedSourceBucketOwner="123456789012", **to)
+        other = alice.call(
+            "CopyObject", CopySource="photos/k", ExpectedSourceBucketOwner="123456789012", **to
+        )
         assert await refusal(other) == ("AccessDenied", 403)
 
     s3_story(story)
@@ -231,11 +240,18 @@ def test_parts_are_copied_from_ranges_of_objects() -> None:
         await alice.call("PutObject", Bucket="photos", Key="source", Body=FIRST + LAST)
         upload = await Upload(cloud).begin()
         copy = {**upload.names, "CopySource": "photos/source"}
-        first = await alice.call("UploadPartCopy", **copy, PartNumber=1, CopySourceRange=f"bytes=0-{len(FIRST) - 1}")
+        first = await alice.call(
+            "UploadPartCopy", **copy, PartNumber=1, CopySourceRange=f"bytes=0-{len(FIRST) - 1}"
+        )
         result = first["CopyPartResult"]
         assert result["ETag"] == f'"{hashlib.md5(FIRST).hexdigest()}"'
         parts: list[dict[str, Any]] = [{"PartNumber": 1, "ETag": result["ETag"]}]
-        second = await alice.call("UploadPartCopy", **copy, PartNumber=2, CopySourceRange=f"bytes={len(FIRST)}-{len(FIRST + LAST) - 1}")
+        second = await alice.call(
+            "UploadPartCopy",
+            **copy,
+            PartNumber=2,
+            CopySourceRange=f"bytes={len(FIRST)}-{len(FIRST + LAST) - 1}",
+        )
         parts.append({"PartNumber": 2, "ETag": second["CopyPartResult"]["ETag"]})
         whole = await alice.call("UploadPartCopy", **copy, PartNumber=3)
         parts.append({"PartNumber": 3, "ETag": whole["CopyPartResult"]["ETag"]})
@@ -257,7 +273,9 @@ def test_a_rename_moves_the_object_and_nothing_else() -> None:
         alice = cloud.alice
         for key, content in (("a b", b"small"), ("large", FIRST)):
             put = await alice.call("PutObject", Bucket="photos", Key=key, Body=content, Metadata={"a": "1"})
-            await alice.call("RenameObject", Bucket="photos", Key=f"new {key}", RenameSource=f"/photos/{url(key)}")
+            await alice.call(
+                "RenameObject", Bucket="photos", Key=f"new {key}", RenameSource=f"/photos/{url(key)}"
+            )
             got = await alice.call("GetObject", Bucket="photos", Key=f"new {key}")
             assert (got["Body"], got["Metadata"], got["ETag"]) == (content, {"a": "1"}, put["ETag"])
             assert await refusal(alice.call("GetObject", Bucket="photos", Key=key)) == ("NoSuchKey", 404)

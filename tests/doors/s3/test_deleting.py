@@ -29,7 +29,10 @@ def test_what_is_deleted_is_gone_and_what_is_not_there_may_be_deleted() -> None:
             answer = await alice.call("DeleteObject", Bucket="photos", Key="k")
             assert (answer[META]["HTTPStatusCode"], set(answer)) == (204, {META})
         assert await refusal(alice.call("GetObject", Bucket="photos", Key="k")) == ("NoSuchKey", 404)
-        assert await refusal(cloud.bob.call("DeleteObject", Bucket="photos", Key="k")) == ("AccessDenied", 403)
+        assert await refusal(cloud.bob.call("DeleteObject", Bucket="photos", Key="k")) == (
+            "AccessDenied",
+            403,
+        )
 
     s3_story(story)
 
@@ -52,7 +55,9 @@ def test_a_versioned_delete_leaves_a_marker_that_can_be_deleted_again() -> None:
             headers = alice.last[1]
             assert (headers["x-amz-delete-marker"], headers["allow"]) == ("true", "DELETE")
             assert "last-modified" in headers
-        assert (await alice.call("GetObject", Bucket="photos", Key="k", VersionId=put["VersionId"]))["Body"] == b"x"
+        assert (await alice.call("GetObject", Bucket="photos", Key="k", VersionId=put["VersionId"]))[
+            "Body"
+        ] == b"x"
         again = await alice.call("DeleteObject", Bucket="photos", Key="k", VersionId=marker)
         assert (again["DeleteMarker"], again["VersionId"]) == (True, marker)
         assert (await alice.call("GetObject", Bucket="photos", Key="k"))["VersionId"] == put["VersionId"]
@@ -85,12 +90,23 @@ def test_a_delete_may_require_what_it_deletes() -> None:
     async def story(cloud: S3Cloud) -> None:
         alice = cloud.alice
         etag = (await alice.call("PutObject", Bucket="photos", Key="k", Body=b"x"))["ETag"]
-        for given in ({"IfMatch": '"0"'}, {"IfMatchSize": 2}, {"IfMatchLastModifiedTime": "Thu, 01 Jan 2015 00:00:00 GMT"}):
+        for given in (
+            {"IfMatch": '"0"'},
+            {"IfMatchSize": 2},
+            {"IfMatchLastModifiedTime": "Thu, 01 Jan 2015 00:00:00 GMT"},
+        ):
             call = alice.call("DeleteObject", Bucket="photos", Key="k", **given)
             assert await refusal(call) == ("PreconditionFailed", 412)
-        modified = (await alice.call("HeadObject", Bucket="photos", Key="k"))[META]["HTTPHeaders"]["last-modified"]
+        modified = (await alice.call("HeadObject", Bucket="photos", Key="k"))[META]["HTTPHeaders"][
+            "last-modified"
+        ]
         await alice.call(
-            "DeleteObject", Bucket="photos", Key="k", IfMatch=etag, IfMatchSize=1, IfMatchLastModifiedTime=modified
+            "DeleteObject",
+            Bucket="photos",
+            Key="k",
+            IfMatch=etag,
+            IfMatchSize=1,
+            IfMatchLastModifiedTime=modified,
         )
         assert await refusal(alice.call("HeadObject", Bucket="photos", Key="k")) == ("404", 404)
         nothing = alice.call("DeleteObject", Bucket="photos", Key="k", IfMatch=etag)
@@ -104,7 +120,12 @@ def test_many_are_deleted_at_once_each_with_its_outcome() -> None:
         alice = cloud.alice
         keys = [f"k{number}" for number in range(5)]
         tags = [(await alice.call("PutObject", Bucket="photos", Key=key, Body=b"x"))["ETag"] for key in keys]
-        objects = [{"Key": "k0"}, {"Key": "none"}, {"Key": "k1", "ETag": tags[1]}, {"Key": "k2", "ETag": '"0"'}]
+        objects = [
+            {"Key": "k0"},
+            {"Key": "none"},
+            {"Key": "k1", "ETag": tags[1]},
+            {"Key": "k2", "ETag": '"0"'},
+        ]
         answer = await alice.call("DeleteObjects", Bucket="photos", Delete={"Objects": objects})
         assert answer["Deleted"] == [{"Key": "k0"}, {"Key": "none"}, {"Key": "k1"}]
         failed = answer["Errors"]
@@ -114,7 +135,9 @@ def test_many_are_deleted_at_once_each_with_its_outcome() -> None:
         assert ("Deleted" in answer, [row["Key"] for row in answer["Errors"]]) == (False, ["k2"])
         listed = await alice.call("ListObjectsV2", Bucket="photos")
         assert [row["Key"] for row in listed["Contents"]] == ["k2", "k4"]
-        strangers = await cloud.bob.call("DeleteObjects", Bucket="photos", Delete={"Objects": [{"Key": "k4"}]})
+        strangers = await cloud.bob.call(
+            "DeleteObjects", Bucket="photos", Delete={"Objects": [{"Key": "k4"}]}
+        )
         assert [(row["Key"], row["Code"]) for row in strangers["Errors"]] == [("k4", "AccessDenied")]
 
     s3_story(story)
@@ -146,12 +169,18 @@ def test_a_lock_outlives_every_delete() -> None:
         await versioned(cloud)
         await set_up(cloud, object_lock=ObjectLock())
         lock = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": "2032-01-01T00:00:00Z"}
-        put = await alice.call("PutObject", Bucket="photos", Key="k", Body=b"x", **lock, ObjectLockLegalHoldStatus="OFF")
+        put = await alice.call(
+            "PutObject", Bucket="photos", Key="k", Body=b"x", **lock, ObjectLockLegalHoldStatus="OFF"
+        )
         head = await alice.call("HeadObject", Bucket="photos", Key="k")
         assert (head["ObjectLockMode"], head["ObjectLockRetainUntilDate"].year) == ("GOVERNANCE", 2032)
         named = {"Bucket": "photos", "Key": "k", "VersionId": put["VersionId"]}
         assert await refusal(alice.call("DeleteObject", **named)) == ("AccessDenied", 403)
-        many = await alice.call("DeleteObjects", Bucket="photos", Delete={"Objects": [{"Key": "k", "VersionId": put["VersionId"]}]})
+        many = await alice.call(
+            "DeleteObjects",
+            Bucket="photos",
+            Delete={"Objects": [{"Key": "k", "VersionId": put["VersionId"]}]},
+        )
         assert [row["Code"] for row in many["Errors"]] == ["AccessDenied"]
         # A marker hides it; it is still there.
         assert (await alice.call("DeleteObject", Bucket="photos", Key="k"))["DeleteMarker"] is True
@@ -175,7 +204,11 @@ def test_a_bucket_s_default_retention_is_given_to_what_is_written() -> None:
         head = await cloud.alice.call("HeadObject", Bucket="photos", Key="k")
         assert (head["ObjectLockMode"], head["ObjectLockRetainUntilDate"].day) == ("COMPLIANCE", 18)
         call = cloud.alice.call(
-            "DeleteObject", Bucket="photos", Key="k", VersionId=put["VersionId"], BypassGovernanceRetention=True
+            "DeleteObject",
+            Bucket="photos",
+            Key="k",
+            VersionId=put["VersionId"],
+            BypassGovernanceRetention=True,
         )
         assert await refusal(call) == ("AccessDenied", 403)
 

@@ -16,7 +16,10 @@ from holdfast.doors.s3.failures import S3Error
 from holdfast.files.attributes import Attributes, pack
 from holdfast.files.records import Listed
 
-KEYS = sorted(["a", "a/", "a/b", "a/b/c", "a b/+%", "b", "b/1", "b/2", "c<&>\"'", "ü/1", "ü/2", "🐟", "z\x07"], key=str.encode)
+KEYS = sorted(
+    ["a", "a/", "a/b", "a/b/c", "a b/+%", "b", "b/1", "b/2", "c<&>\"'", "ü/1", "ü/2", "🐟", "z\x07"],
+    key=str.encode,
+)
 
 
 def obvious(prefix: str, delimiter: str, after: str) -> list[tuple[str, str]]:
@@ -41,8 +44,20 @@ def entries_of(answer: dict[str, Any]) -> list[tuple[str, str]]:
     return sorted(found, key=lambda entry: entry[1].encode())
 
 
-CASES = [("", "", ""), ("", "/", ""), ("a", "/", ""), ("a/", "/", ""), ("", "/", "a/"), ("", "/", "b/1"), ("", "", "b"),
-         ("ü", "/", ""), ("nothing", "", ""), ("", "b", ""), ("", "/", "zzzz"), ("", "/", "🐟")]  # fmt: skip
+CASES = [
+    ("", "", ""),
+    ("", "/", ""),
+    ("a", "/", ""),
+    ("a/", "/", ""),
+    ("", "/", "a/"),
+    ("", "/", "b/1"),
+    ("", "", "b"),
+    ("ü", "/", ""),
+    ("nothing", "", ""),
+    ("", "b", ""),
+    ("", "/", "zzzz"),
+    ("", "/", "🐟"),
+]
 
 
 async def filled(cloud: S3Cloud) -> None:
@@ -96,12 +111,21 @@ async def paged_v2(cloud: S3Cloud, wish: dict[str, Any], start: str) -> list[tup
 def test_listings_echo_what_was_asked_and_show_an_owner_on_request() -> None:
     async def story(cloud: S3Cloud) -> None:
         alice = cloud.alice
-        put = await alice.call("PutObject", Bucket="photos", Key="a b/c", Body=b"hello", StorageClass="STANDARD_IA")
+        put = await alice.call(
+            "PutObject", Bucket="photos", Key="a b/c", Body=b"hello", StorageClass="STANDARD_IA"
+        )
         plain = await alice.call("ListObjectsV2", Bucket="photos", Delimiter="/", Prefix="a", StartAfter="a")
-        shown = {name: plain[name] for name in ("Name", "Prefix", "Delimiter", "MaxKeys", "StartAfter", "KeyCount")}
+        shown = {
+            name: plain[name] for name in ("Name", "Prefix", "Delimiter", "MaxKeys", "StartAfter", "KeyCount")
+        }
         assert shown == {
-            "Name": "photos", "Prefix": "a", "Delimiter": "/", "MaxKeys": 1000, "StartAfter": "a", "KeyCount": 1,
-        }  # fmt: skip
+            "Name": "photos",
+            "Prefix": "a",
+            "Delimiter": "/",
+            "MaxKeys": 1000,
+            "StartAfter": "a",
+            "KeyCount": 1,
+        }
         assert plain["CommonPrefixes"] == [{"Prefix": "a b/"}]
         coded = await alice.call("ListObjectsV2", Bucket="photos", Delimiter="/", EncodingType="url")
         assert (coded["CommonPrefixes"], coded["EncodingType"]) == ([{"Prefix": "a%20b/"}], "url")
@@ -126,11 +150,17 @@ def test_limits_and_tokens_that_mean_nothing_are_refused() -> None:
         assert (none["IsTruncated"], none["KeyCount"], "Contents" in none) == (False, 0, False)
         many = await alice.call("ListObjectsV2", Bucket="photos", MaxKeys=100_000, EncodingType="url")
         assert (many["MaxKeys"], len(many["Contents"])) == (1000, len(KEYS))
-        for given in ({"unread": "max-keys=blah"}, {"MaxKeys": -1}, {"unread": "max-keys=99999999999"},
-                      {"EncodingType": "base64"}, {"ContinuationToken": ""}, {"ContinuationToken": "nonsense"}):  # fmt: skip
+        for wrong in (
+            {"unread": "max-keys=blah"},
+            {"MaxKeys": -1},
+            {"unread": "max-keys=99999999999"},
+            {"EncodingType": "base64"},
+            {"ContinuationToken": ""},
+            {"ContinuationToken": "nonsense"},
+        ):
             with pytest.raises(Answer) as caught:
-                await alice.call("ListObjectsV2", Bucket="photos", **given)
-            assert (caught.value.code, caught.value.status) == ("InvalidArgument", 400), given
+                await alice.call("ListObjectsV2", Bucket="photos", **wrong)
+            assert (caught.value.code, caught.value.status) == ("InvalidArgument", 400), wrong
 
     s3_story(story)
 
@@ -147,15 +177,18 @@ def test_versions_are_listed_newest_first_within_a_key() -> None:
             expected.append(("Versions", key, put["VersionId"], False))
         gone = await alice.call("DeleteObject", Bucket="photos", Key="a")
         expected.append(("DeleteMarkers", "a", gone["VersionId"], True))
-        expected = [*reversed([one for one in expected if one[1] == "a"]), *(one for one in expected if one[1] != "a")]
+        expected = [
+            *reversed([one for one in expected if one[1] == "a"]),
+            *(one for one in expected if one[1] != "a"),
+        ]
         expected = [one if one[1] == "a" else (*one[:3], True) for one in expected]
         for limit in (1, 2, 1000):
             assert await paged_versions(cloud, {"MaxKeys": limit}) == expected
         rolled = await alice.call("ListObjectVersions", Bucket="photos", Delimiter="/", Prefix="b")
         assert (rolled["CommonPrefixes"], "Versions" in rolled) == ([{"Prefix": "b/"}], False)
-        for given in ({"VersionIdMarker": "0" * 32}, {"KeyMarker": "a", "VersionIdMarker": "0" * 32}):
+        for wrong in ({"VersionIdMarker": "0" * 32}, {"KeyMarker": "a", "VersionIdMarker": "0" * 32}):
             with pytest.raises(Answer) as caught:
-                await alice.call("ListObjectVersions", Bucket="photos", **given)
+                await alice.call("ListObjectVersions", Bucket="photos", **wrong)
             assert (caught.value.code, caught.value.status) == ("InvalidArgument", 400)
 
     s3_story(story)
@@ -189,18 +222,36 @@ def test_tokens_made_up_are_refused(token: str) -> None:
     try:
         marker = listings.from_token(token)
     except S3Error as error:
-        assert error.code == "InvalidArgument"
+        code = error.code
     else:
-        assert listings.to_token(marker) == token
+        code = "InvalidArgument" if listings.to_token(marker) == token else ""
+    assert code == "InvalidArgument"
 
 
 def test_a_page_of_a_thousand_keys_is_written_in_milliseconds() -> None:
-    attributes = pack(Attributes(headers={"content-type": "a/b"}, checksum_algorithm="CRC32", checksum_value="AAAAAA=="))
+    attributes = pack(
+        Attributes(headers={"content-type": "a/b"}, checksum_algorithm="CRC32", checksum_value="AAAAAA==")
+    )
     rows = [
-        Listed(f"photos/2025/06/img_{n:05}.jpeg".encode(), "v", 1, 4096, "", "standard", "a" * 32, attributes, b"",
-               n * 1_000_000, 1_750_000_000_000_000 + n * 7_000_000, "current", None, False, False)
+        Listed(
+            f"photos/2025/06/img_{n:05}.jpeg".encode(),
+            "v",
+            1,
+            4096,
+            "",
+            "standard",
+            "a" * 32,
+            attributes,
+            b"",
+            n * 1_000_000,
+            1_750_000_000_000_000 + n * 7_000_000,
+            "current",
+            None,
+            False,
+            False,
+        )
         for n in range(1000)
-    ]  # fmt: skip
+    ]
     owner = listings.owner_line(("a" * 64, "alice"), "Owner")
     best = min(_seconds(rows, owner) for _ in range(5))
     # Five are promised on a quiet machine; tests share theirs.

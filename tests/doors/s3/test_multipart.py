@@ -38,7 +38,9 @@ class Upload:
         return self
 
     async def put(self, number: int, body: bytes, **given: Any) -> dict[str, Any]:
-        answer = await self.cloud.alice.call("UploadPart", **self.names, PartNumber=number, Body=body, **given)
+        answer = await self.cloud.alice.call(
+            "UploadPart", **self.names, PartNumber=number, Body=body, **given
+        )
         self.parts = [part for part in self.parts if part["PartNumber"] != number]
         self.parts.append({"PartNumber": number, "ETag": answer["ETag"]})
         return answer
@@ -73,7 +75,9 @@ def test_parts_become_an_object_with_all_that_the_upload_began_with() -> None:
         assert (got["ContentType"], got["Metadata"], got["TagCount"], got["StorageClass"]) == (
             "text/plain", {"mood": "good"}, 1, "STANDARD_IA",
         )  # fmt: skip
-        edge = await cloud.alice.call("GetObject", Bucket="photos", Key="a b/ü", Range=f"bytes={len(FIRST) - 2}-{len(FIRST) + 1}")
+        edge = await cloud.alice.call(
+            "GetObject", Bucket="photos", Key="a b/ü", Range=f"bytes={len(FIRST) - 2}-{len(FIRST) + 1}"
+        )
         assert edge["Body"] == FIRST[-2:] + LAST[:2]
         second = await cloud.alice.call("GetObject", Bucket="photos", Key="a b/ü", PartNumber=2)
         assert (second["Body"], second["PartsCount"], second[META]["HTTPStatusCode"]) == (LAST, 2, 206)
@@ -93,7 +97,10 @@ def test_a_completion_may_be_asked_for_again() -> None:
         again = await upload.complete()
         assert {**again, META: 0} == {**first, META: 0}
         assert await refusal(upload.put(2, LAST)) == ("NoSuchUpload", 404)
-        assert await refusal(cloud.alice.call("AbortMultipartUpload", **upload.names)) == ("NoSuchUpload", 404)
+        assert await refusal(cloud.alice.call("AbortMultipartUpload", **upload.names)) == (
+            "NoSuchUpload",
+            404,
+        )
         assert await refusal(cloud.alice.call("ListParts", **upload.names)) == ("NoSuchUpload", 404)
 
     s3_story(story)
@@ -162,7 +169,10 @@ def test_numbers_and_uploads_that_cannot_be_are_refused() -> None:
         assert await refusal(upload.put(1, LAST)) == ("NoSuchUpload", 404)
         upload.names["UploadId"] = "nonsense"
         assert await refusal(upload.put(1, LAST)) == ("NoSuchUpload", 404)
-        assert await refusal(cloud.bob.call("CreateMultipartUpload", Bucket="photos", Key="k")) == ("AccessDenied", 403)
+        assert await refusal(cloud.bob.call("CreateMultipartUpload", Bucket="photos", Key="k")) == (
+            "AccessDenied",
+            403,
+        )
 
     s3_story(story)
 
@@ -185,8 +195,7 @@ def test_parts_and_uploads_are_listed_in_pages() -> None:
         me = (await alice.call("ListBuckets"))["Owner"]
         assert (rest["Owner"], rest["Initiator"]) == (me, me)
         ids = [upload.names["UploadId"]]
-        for key in ("a/1", "a/2", "b"):
-            ids.append((await Upload(cloud, key).begin()).names["UploadId"])
+        ids += [(await Upload(cloud, key).begin()).names["UploadId"] for key in ("a/1", "a/2", "b")]
         found: list[str] = []
         markers: dict[str, str] = {}
         while True:
@@ -214,7 +223,10 @@ def sha(body: bytes) -> str:
 def test_a_composite_checksum_is_that_of_the_parts_checksums() -> None:
     async def story(cloud: S3Cloud) -> None:
         upload = await Upload(cloud).begin(ChecksumAlgorithm="SHA256")
-        assert (upload.created["ChecksumAlgorithm"], upload.created["ChecksumType"]) == ("SHA256", "COMPOSITE")
+        assert (upload.created["ChecksumAlgorithm"], upload.created["ChecksumType"]) == (
+            "SHA256",
+            "COMPOSITE",
+        )
         for number, body in ((1, FIRST), (2, LAST)):
             put = await upload.put(number, body, ChecksumSHA256=sha(body))
             assert put["ChecksumSHA256"] == sha(body)
@@ -222,7 +234,10 @@ def test_a_composite_checksum_is_that_of_the_parts_checksums() -> None:
         assert await refusal(other) == ("InvalidRequest", 400)
         bad = upload.put(3, LAST, ChecksumSHA256=sha(FIRST))
         assert await refusal(bad) == ("BadDigest", 400)
-        named = [{**part, "ChecksumSHA256": sha(body)} for part, body in zip(upload.parts, (FIRST, LAST), strict=True)]
+        named = [
+            {**part, "ChecksumSHA256": sha(body)}
+            for part, body in zip(upload.parts, (FIRST, LAST), strict=True)
+        ]
         wrong = [{**named[0], "ChecksumSHA256": sha(LAST)}, named[1]]
         assert await refusal(upload.complete(wrong)) == ("InvalidPart", 400)
         joined = hashlib.sha256(FIRST).digest() + hashlib.sha256(LAST).digest()
@@ -232,10 +247,14 @@ def test_a_composite_checksum_is_that_of_the_parts_checksums() -> None:
         assert (done["ChecksumSHA256"], done["ChecksumType"]) == (expected, "COMPOSITE")
         head = await cloud.alice.call("HeadObject", Bucket="photos", Key="k", ChecksumMode="ENABLED")
         assert (head["ChecksumSHA256"], head["ChecksumType"]) == (expected, "COMPOSITE")
-        part = await cloud.alice.call("GetObject", Bucket="photos", Key="k", PartNumber=2, ChecksumMode="ENABLED")
+        part = await cloud.alice.call(
+            "GetObject", Bucket="photos", Key="k", PartNumber=2, ChecksumMode="ENABLED"
+        )
         assert part["ChecksumSHA256"] == sha(LAST)
         every = ["Checksum", "ObjectParts"]
-        told = await cloud.alice.call("GetObjectAttributes", Bucket="photos", Key="k", ObjectAttributes=every, MaxParts=1)
+        told = await cloud.alice.call(
+            "GetObjectAttributes", Bucket="photos", Key="k", ObjectAttributes=every, MaxParts=1
+        )
         assert told["Checksum"] == {"ChecksumSHA256": sha(joined), "ChecksumType": "COMPOSITE"}
         assert told["ObjectParts"] == {
             "TotalPartsCount": 2, "PartNumberMarker": 0, "NextPartNumberMarker": 1, "MaxParts": 1,
@@ -299,8 +318,11 @@ def test_lifecycle_says_when_an_upload_is_given_up() -> None:
 
 def test_a_checksum_that_cannot_be_is_refused_at_the_beginning() -> None:
     async def story(cloud: S3Cloud) -> None:
-        for given in ({"ChecksumAlgorithm": "SHA256", "ChecksumType": "FULL_OBJECT"}, {"ChecksumType": "COMPOSITE"},
-                      {"ChecksumAlgorithm": "CRC7"}):  # fmt: skip
+        for given in (
+            {"ChecksumAlgorithm": "SHA256", "ChecksumType": "FULL_OBJECT"},
+            {"ChecksumType": "COMPOSITE"},
+            {"ChecksumAlgorithm": "CRC7"},
+        ):
             assert await refusal(Upload(cloud).begin(**given)) == ("InvalidRequest", 400)
         with pytest.raises(Answer) as caught:
             await Upload(cloud).begin(ContentType="a", StorageClass="PLATINUM")

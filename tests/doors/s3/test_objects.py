@@ -76,8 +76,23 @@ def test_what_was_not_given_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["/", "//a", "a//b", "../up", ".", "..", "a/./b", "x" * 1024, "ключ/☃/🐟", "a%2Fb", "a+b c", "q?x=1&y#z", "\x01\x1f"]
-)  # fmt: skip
+    "key",
+    [
+        "/",
+        "//a",
+        "a//b",
+        "../up",
+        ".",
+        "..",
+        "a/./b",
+        "x" * 1024,
+        "ключ/☃/🐟",
+        "a%2Fb",
+        "a+b c",
+        "q?x=1&y#z",
+        "\x01\x1f",
+    ],
+)
 def test_a_key_of_any_bytes_reads_back_by_the_same_name(key: str) -> None:
     async def story(cloud: S3Cloud) -> None:
         await cloud.alice.call("PutObject", Bucket="photos", Key=key, Body=key.encode())
@@ -133,9 +148,15 @@ def test_parts_of_an_object_are_read_by_range() -> None:
         alice = cloud.alice
         content = bytes(range(256)) * 1000
         await alice.call("PutObject", Bucket="photos", Key="k", Body=content)
-        for header, start, stop in [("bytes=0-4", 0, 5), ("bytes=-3", 255_997, 256_000), ("bytes=9-", 9, 256_000),
-                                    ("bytes=70000-250000", 70_000, 250_001)]:  # fmt: skip
-            got = await alice.call("GetObject", Bucket="photos", Key="k", Range=header, ChecksumMode="ENABLED")
+        for header, start, stop in [
+            ("bytes=0-4", 0, 5),
+            ("bytes=-3", 255_997, 256_000),
+            ("bytes=9-", 9, 256_000),
+            ("bytes=70000-250000", 70_000, 250_001),
+        ]:
+            got = await alice.call(
+                "GetObject", Bucket="photos", Key="k", Range=header, ChecksumMode="ENABLED"
+            )
             assert got["Body"] == content[start:stop]
             assert got["ContentRange"] == f"bytes {start}-{stop - 1}/256000"
             assert got["ContentLength"] == stop - start
@@ -163,7 +184,9 @@ def test_parts_of_an_object_are_read_by_range() -> None:
 def test_an_answer_s_headers_may_be_replaced_by_those_who_sign() -> None:
     async def story(cloud: S3Cloud) -> None:
         alice = cloud.alice
-        await alice.call("PutObject", Bucket="photos", Key="k", Body=b"x", ContentType="text/plain", ACL="public-read")
+        await alice.call(
+            "PutObject", Bucket="photos", Key="k", Body=b"x", ContentType="text/plain", ACL="public-read"
+        )
         wish = {
             "ResponseContentType": "image/png", "ResponseCacheControl": "no-store",
             "ResponseContentDisposition": "attachment; filename=ü", "ResponseContentEncoding": "br",
@@ -198,7 +221,10 @@ def test_what_is_not_there_is_told_to_those_who_may_list() -> None:
         for version_id in ("", "nonsense"):
             call = cloud.alice.call("GetObject", Bucket="photos", Key="none", VersionId=version_id)
             assert await refusal(call) == ("InvalidArgument", 400)
-        assert await refusal(cloud.alice.call("GetObject", Bucket="nowhere", Key="k")) == ("NoSuchBucket", 404)
+        assert await refusal(cloud.alice.call("GetObject", Bucket="nowhere", Key="k")) == (
+            "NoSuchBucket",
+            404,
+        )
 
     s3_story(story)
 
@@ -278,7 +304,9 @@ def test_headers_that_mean_nothing_are_refused_by_name() -> None:
 
 def test_lifecycle_says_when_an_object_expires() -> None:
     async def story(cloud: S3Cloud) -> None:
-        rule = LifecycleRule(rule_id="old ones", enabled=True, filter=LifecycleFilter(prefix="old/"), expire_days=2)
+        rule = LifecycleRule(
+            rule_id="old ones", enabled=True, filter=LifecycleFilter(prefix="old/"), expire_days=2
+        )
         await set_up(cloud, lifecycle=(rule,))
         put = await cloud.alice.call("PutObject", Bucket="photos", Key="old/k", Body=b"")
         head = await cloud.alice.call("HeadObject", Bucket="photos", Key="old/k")

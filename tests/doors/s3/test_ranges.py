@@ -22,7 +22,7 @@ HEADERS = st.one_of(
 )
 
 
-def obvious(header: str, size: int) -> list[int] | None | str:
+def obvious(header: str, size: int) -> list[int] | str | None:
     """The positions of the bytes that are asked for, one by one; None: the header says nothing."""
     match = re.fullmatch(r"(?i:bytes=)\s*(\d*)-(\d*)\s*", header, re.ASCII)
     if match is None or not (match[1] or match[2]) or len(match[1]) > 19 or len(match[2]) > 19:
@@ -77,7 +77,9 @@ def test_an_empty_object_satisfies_no_range(header: str) -> None:
         asked_span(header, 0)
 
 
-@pytest.mark.parametrize("header", ["0-4", "bytes=0-", "bytes=-4", "bytes=4-2", "bytes=0-10", "bytes=a-b", ""])
+@pytest.mark.parametrize(
+    "header", ["0-4", "bytes=0-", "bytes=-4", "bytes=4-2", "bytes=0-10", "bytes=a-b", ""]
+)
 def test_a_copied_range_names_both_ends_inside_the_source(header: str) -> None:
     with pytest.raises(S3Error, match="InvalidArgument"):
         source_span(header, 10)
@@ -97,7 +99,7 @@ def test_parts_lie_one_after_another(sizes: list[int], wanted: int) -> None:
     assert whole[span.start : span.stop] == (pieces[wanted - 1] if pieces else [])
 
 
-@pytest.mark.parametrize("text", ["", "0", "10001", "-1", "1.5", "one", "١", "9" * 40])
+@pytest.mark.parametrize("text", ["", "0", "10001", "-1", "1.5", "one", "\u0661", "9" * 40])
 def test_part_numbers_run_from_1_to_10000(text: str) -> None:
     with pytest.raises(S3Error, match="InvalidArgument"):
         part_number(text)

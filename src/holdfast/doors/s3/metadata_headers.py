@@ -1,7 +1,8 @@
 """Content headers and user metadata, from the request's headers into a version's attributes and back.
 
-Both are kept as they came on the wire (Latin-1, as HTTP has it), so every client reads back what it sent, in
-whatever encoding it believes in. Only the framing of the upload, `aws-chunked`, is taken out.
+Content headers are kept as they came on the wire; only the framing of the upload, `aws-chunked`, is taken
+out. User metadata is text: it comes in UTF-8, or in Latin-1 where it is no UTF-8, and goes out in Latin-1, as
+HTTP has it, or by RFC 2047 where Latin-1 has no sign for it.
 """
 
 from __future__ import annotations
@@ -41,15 +42,22 @@ def stored_headers(headers: Mapping[str, str]) -> tuple[dict[str, str], dict[str
     size = 0
     for name, value in headers.items():
         if name in _CONTENT:
+            _check_line(name, value)
             kept = without_framing(value) if name == "content-encoding" else value
             if kept:
                 content[name] = kept
         elif name.startswith(META):
-            metadata[name[len(META) :]] = value
+            metadata[name[len(META) :]] = value if value.isascii() else from_wire(value)
             size += len(name) - len(META) + len(value)
     if size > METADATA_BYTES_MAX:
         raise S3Error("MetadataTooLarge", Size=size, MaxSizeAllowed=METADATA_BYTES_MAX)
     return content, metadata
+
+
+def _check_line(name: str, value: str) -> None:
+    """A form's field may have several lines, a header may not; raises S3Error InvalidArgument."""
+    if "\n" in value or "\r" in value or "\0" in value:
+        raise S3Error("InvalidArgument", "A header's value is one line.", ArgumentName=name)
 
 
 def without_framing(encoding: str) -> str:
@@ -63,6 +71,7 @@ def without_framing(encoding: str) -> str:
 def redirect_location(headers: Mapping[str, str]) -> str:
     """Where a website sends those who ask for the object; raises S3Error InvalidRedirectLocation."""
     location = headers.get(REDIRECT, "")
+    _check_line(REDIRECT, location)
     if location and not location.startswith(("/", "http://", "https://")):
         raise S3Error(
             "InvalidRedirectLocation",
@@ -96,6 +105,14 @@ def answer_headers(
     if attributes.website_redirect:
         shown.append((REDIRECT, wire(attributes.website_redirect)))
     return shown
+
+
+def from_wire(value: str) -> str:
+    """The text of a header's bytes, which are handed on as if they were Latin-1."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
 
 
 def wire(value: str) -> str:

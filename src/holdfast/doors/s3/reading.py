@@ -237,7 +237,7 @@ def _overrides(request: S3Request) -> Mapping[str, str]:
             "Request specific response headers cannot be used for anonymous GET requests.",
         )
     for header, value in found.items():
-        if any(ord(mark) < 0x20 or ord(mark) == 0x7F for mark in value):  # noqa: PLR2004 - control marks
+        if not value.isprintable() or max(map(ord, value), default=0) > 0xFF:  # noqa: PLR2004 - Latin-1 ends
             raise S3Error(
                 "InvalidArgument",
                 "Header value cannot be represented using ISO-8859-1.",
