@@ -38,16 +38,16 @@ class GatewayCloud:
         await self.cluster.start()
         rooms, machine = self.cluster.rooms, self.cluster.coordinator
         database, clock, chance = self.cluster.database, machine.clock, machine.chance
-        seams: dict[str, Any] = {
+        self.seams: dict[str, Any] = {
             "database": database, "places": rooms.places, "journal": journal_deletions, "clock": clock,
             "chance": chance, "offload": machine.offload(),
         }  # fmt: skip
         self.buckets = BucketRecords(database, clock)
         self.histories = Histories(database, clock, chance)
         self.multiparts = Multiparts(database, clock, chance)
-        self.uploads = StreamUploads(**seams)
+        self.uploads = StreamUploads(**self.seams)
         self.gateway = Gateway(
-            database=database, handlers=file_operations(**seams), places=rooms.places,
+            database=database, handlers=file_operations(**self.seams), places=rooms.places,
             histories=self.histories, multiparts=self.multiparts, uploads=self.uploads,
             keys=rooms.keys, people=rooms.people,
             network=machine.network, clock=clock, chance=chance, offload=machine.offload(),

@@ -204,6 +204,11 @@ class Reader:
                 done += len(piece)
         return bytes(into)
 
+    def forget(self) -> None:
+        """Lets go of what was kept at hand."""
+        self._kept.clear()
+        self._kept_bytes = 0
+
     def _keep(self, number: int, sealed: bytes) -> None:
         self._kept[number] = sealed
         self._kept_bytes += len(sealed)
