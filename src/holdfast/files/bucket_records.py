@@ -125,8 +125,12 @@ class BucketRecords:
 
         return await self._database.transact(work)
 
-    async def set_versioning(self, bucket_id: int, versioning: str) -> Bucket:
+    async def set_versioning(
+        self, bucket_id: int, versioning: str, check: Callable[[Bucket], None] | None = None
+    ) -> Bucket:
         """Turns versioning "on", or "suspended" it; once on it is never off again.
+
+        `check` is shown the bucket in the same transaction, before anything changes, and may raise.
 
         Raises Refusal("bucket.unknown" | "request.invalid").
         """
@@ -135,6 +139,8 @@ class BucketRecords:
 
         def work(connection: Connection) -> Bucket:
             bucket = known_bucket(connection, bucket_id)
+            if check is not None:
+                check(bucket)
             if bucket.versioning == versioning:
                 return bucket
             return store_buckets.change_bucket(connection, bucket._replace(versioning=versioning))

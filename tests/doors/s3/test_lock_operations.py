@@ -223,6 +223,9 @@ def test_a_locked_version_stays_and_its_lock_is_weakened_only_by_who_may() -> No
         assert await refusal(alice, "GetObjectRetention", **words) == missing
         await alice.call("DeleteObject", **words)
         assert await refusal(alice, "GetObjectRetention", **words) == ("NoSuchVersion", 404)
+        await alice.call("PutObject", Bucket="vault", Key="b", Body=b"x", ObjectLockLegalHoldStatus="OFF")
+        hold = await alice.call("GetObjectLegalHold", Bucket="vault", Key="b")
+        assert hold["LegalHold"] == {"Status": "OFF"}
 
     s3_story(story)
 

@@ -76,6 +76,7 @@ async def new_object(door: Door, request: S3Request) -> NewObject:
         customer_key_md5=sealing.customer_key_md5,
         retention=retention,
         legal_hold=hold,
+        legal_hold_ended=headers.get(HOLD_HEADER) == "OFF",
         replication_status="" if settings.replication is None else first_status(settings, key, tags),
         website_redirect=redirect_location(headers),
     )

@@ -75,8 +75,9 @@ async def put_bucket_versioning(door: Door, request: S3Request) -> S3Response:
     _check_mfa(request, mfa_delete)
     bucket = request.bucket
     if status == "Suspended":
-        _check_suspension(bucket)
-    await door.buckets.set_versioning(bucket.id, "on" if status == "Enabled" else "suspended")
+        await door.buckets.set_versioning(bucket.id, "suspended", _check_suspension)
+    else:
+        await door.buckets.set_versioning(bucket.id, "on")
     if mfa_delete and mfa_delete != bucket.parsed.mfa_delete:
         await save(door, request, mfa_delete=mfa_delete)
     return done()
