@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from holdfast.files import notifying, store_outbox
 from holdfast.files.bucket_settings import NotificationTarget
-from holdfast.files.store_outbox import CopyRow, EventRow
+from holdfast.files.outbox_rows import CopyRow, EventRow
 from holdfast.world.clock import Clock
 from holdfast.world.database import Database
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from holdfast.files import store_restores
-from holdfast.files.store_restores import Restore
+from holdfast.files.outbox_rows import Restore
 from holdfast.world.clock import Clock
 from holdfast.world.database import Database
 

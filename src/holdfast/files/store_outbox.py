@@ -8,7 +8,7 @@ tries it moves `due` ahead first, which keeps others off it for as long.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -30,6 +30,8 @@ from sqlalchemy import (
     text,
     update,
 )
+
+from holdfast.files.outbox_rows import CopyRow, EventRow
 
 metadata = MetaData()
 
@@ -81,41 +83,6 @@ copies = Table(
 
 # Written out, not bound: a planner only uses a partial index whose condition it can read.
 WAITING: ColumnElement[str] = literal_column("'waiting'")
-
-
-class EventRow(NamedTuple):
-    """A row of `event_outbox`."""
-
-    id: int
-    tenant: str
-    bucket_id: int
-    bucket: str
-    key: bytes
-    event: str
-    target_id: str
-    arn: str
-    size: int
-    etag: str
-    version_id: str | None
-    sequencer: int
-    who: bytes
-    time: int
-    state: str
-    attempts: int
-    due: int
-    failure: str
-
-
-class CopyRow(NamedTuple):
-    """A row of `replication_outbox`."""
-
-    id: int
-    bucket_id: int
-    key: bytes
-    version_id: str | None
-    time: int
-    attempts: int
-    due: int
 
 
 _ADD_EVENT = insert(events)

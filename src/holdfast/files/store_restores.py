@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from sqlalchemy import BigInteger, Column, Connection, Index, LargeBinary, Table, Text, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from holdfast.files.outbox_rows import Restore
 from holdfast.files.store_outbox import metadata
 
 restores = Table(
@@ -18,15 +17,6 @@ restores = Table(
     Column("until", BigInteger, nullable=False),
     Index("restores_in_time", "until"),
 )
-
-
-class Restore(NamedTuple):
-    """A row of `restores`."""
-
-    bucket_id: int
-    key: bytes
-    version_id: str
-    until: int
 
 
 def _setting(dialect: type[sqlite.Insert | postgresql.Insert]) -> sqlite.Insert | postgresql.Insert:

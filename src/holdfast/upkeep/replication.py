@@ -23,8 +23,8 @@ from holdfast.files.bucket_settings import ReplicationRule
 from holdfast.files.histories import Histories
 from holdfast.files.notifying import CREATED, MARKED, REPLICATOR
 from holdfast.files.outbox import Outbox
+from holdfast.files.outbox_rows import CopyRow
 from holdfast.files.records import Bucket, Version
-from holdfast.files.store_outbox import CopyRow
 from holdfast.files.writing import Removal
 from holdfast.gateway.wish import PutWish
 from holdfast.upkeep.passes import Reading

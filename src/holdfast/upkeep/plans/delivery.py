@@ -14,7 +14,7 @@ from urllib.parse import quote_plus
 import msgspec
 
 from holdfast.files.outbox import TEST_EVENT
-from holdfast.files.store_outbox import EventRow
+from holdfast.files.outbox_rows import EventRow
 from holdfast.tenants.names import canonical_id_of
 from holdfast.world.clock import MICROSECONDS
 

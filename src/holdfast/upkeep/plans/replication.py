@@ -11,8 +11,8 @@ import msgspec
 from holdfast.files.attributes import Attributes
 from holdfast.files.bucket_settings import ReplicationRule
 from holdfast.files.notifying import REPLICA, replication_rules_for
+from holdfast.files.outbox_rows import CopyRow
 from holdfast.files.records import Bucket, Version
-from holdfast.files.store_outbox import CopyRow
 from holdfast.tenants.identity import Identity
 from holdfast.tenants.judging import Asked, BucketFacts, judge
 from holdfast.tenants.names import account_of, canonical_id_of
