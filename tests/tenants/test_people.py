@@ -70,7 +70,7 @@ async def test_a_tenant_has_the_names_that_s3_knows_it_by(people: People) -> Non
     other = await people.create("other")
     assert re.fullmatch("[0-9a-f]{64}", made.canonical_id)
     assert re.fullmatch("[1-9][0-9]{11}", made.account)
-    assert (made.email, other.email) == ("storage@kelp.example", "")
+    assert (made.email, other.email) == ("storage@kelp.example", f"{other.tenant_id}@tenants.invalid")
     assert {made.canonical_id, made.account}.isdisjoint({other.canonical_id, other.account})
     assert await people.with_canonical_id(made.canonical_id) == made
     assert await people.with_account(made.account) == made

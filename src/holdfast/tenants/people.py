@@ -65,6 +65,8 @@ class People:
     async def create(self, display_name: str, *, email: str = "") -> Tenant:
         """A new tenant under a name nobody has.
 
+        Without an `email` it gets one that no mail reaches: S3's access control lists may name it by that.
+
         Raises:
             Refusal: "tenant.exists", or "request.invalid" for a name that is empty, too long or not text, or
                 for an address that is none.
@@ -74,7 +76,12 @@ class People:
         for _ in range(_DRAWS_MAX):
             tenant_id = "t-" + base64.b32encode(self._chance.bytes(_ID_RANDOM_BYTES)).decode().lower()
             row = TenantRow(
-                tenant_id, name, self._clock.now(), canonical_id_of(tenant_id), account_of(tenant_id), address
+                tenant_id,
+                name,
+                self._clock.now(),
+                canonical_id_of(tenant_id),
+                account_of(tenant_id),
+                address or f"{tenant_id}@{_NOWHERE}",
             )
             if await self._database.transact(_create, row):
                 return _tenant(row)

@@ -1,0 +1,92 @@
+"""Copies."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.s3.refusals import refusal
+
+BIG = random.Random(8).randbytes((17 << 20) + 5)
+
+
+@pytest.mark.parametrize("size", [0, 5, len(BIG)])
+def test_a_copy_has_the_bytes_and_the_words(s3: Any, bucket: str, size: int) -> None:
+    s3.put_object(
+        Bucket=bucket, Key="a b+c", Body=BIG[:size], ContentType="text/x", Metadata={"m": "1"}, Tagging="t=1"
+    )
+    etag = s3.head_object(Bucket=bucket, Key="a b+c")["ETag"]
+    copied = s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "a b+c"})
+    assert copied["CopyObjectResult"]["ETag"] == etag
+    s3.delete_object(Bucket=bucket, Key="a b+c")
+    found = s3.get_object(Bucket=bucket, Key="copy")
+    assert (found["ContentType"], found["Metadata"], found["TagCount"]) == ("text/x", {"m": "1"}, 1)
+    assert found["Body"].read() == BIG[:size]
+
+
+def test_a_copy_may_say_other_words(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a", Body=b"x", ContentType="text/x", Metadata={"m": "1"}, Tagging="t=1")
+    source = {"Bucket": bucket, "Key": "a"}
+    s3.copy_object(
+        Bucket=bucket,
+        Key="b",
+        CopySource=source,
+        MetadataDirective="REPLACE",
+        Metadata={"n": "2"},
+        ContentType="text/y",
+        TaggingDirective="REPLACE",
+        Tagging="u=2&v=3",
+    )
+    found = s3.head_object(Bucket=bucket, Key="b")
+    assert (found["ContentType"], found["Metadata"]) == ("text/y", {"n": "2"})
+    assert s3.get_object_tagging(Bucket=bucket, Key="b")["TagSet"] == [
+        {"Key": "u", "Value": "2"},
+        {"Key": "v", "Value": "3"},
+    ]
+    assert refusal(s3.copy_object, Bucket=bucket, Key="a", CopySource=source) == (400, "InvalidRequest")
+    s3.copy_object(
+        Bucket=bucket, Key="a", CopySource=source, MetadataDirective="REPLACE", Metadata={"new": "words"}
+    )
+    assert s3.head_object(Bucket=bucket, Key="a")["Metadata"] == {"new": "words"}
+    s3.copy_object(Bucket=bucket, Key="a", CopySource=source, StorageClass="STANDARD_IA")
+    assert s3.head_object(Bucket=bucket, Key="a")["StorageClass"] == "STANDARD_IA"
+
+
+def test_copies_meet_conditions(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a", Body=b"x")
+    head = s3.head_object(Bucket=bucket, Key="a")
+    base = {"Bucket": bucket, "Key": "b", "CopySource": {"Bucket": bucket, "Key": "a"}}
+    day = timedelta(days=1)
+    for wrong in (
+        {"CopySourceIfMatch": '"0"'},
+        {"CopySourceIfNoneMatch": head["ETag"]},
+        {"CopySourceIfModifiedSince": head["LastModified"] + timedelta(seconds=0)},
+        {"CopySourceIfUnmodifiedSince": head["LastModified"] - day},
+    ):
+        assert refusal(s3.copy_object, **base, **wrong) == (412, "PreconditionFailed")
+    for right in (
+        {"CopySourceIfMatch": head["ETag"]},
+        {"CopySourceIfNoneMatch": '"0"'},
+        {"CopySourceIfModifiedSince": head["LastModified"] - day},
+        {"CopySourceIfUnmodifiedSince": head["LastModified"] + day},
+    ):
+        s3.copy_object(**base, **right)
+
+
+def test_copies_go_from_bucket_to_bucket_and_tenant_to_tenant(s3: Any, s3_other: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a", Body=BIG, ACL="public-read")
+    s3.put_object(Bucket=bucket, Key="mine", Body=b"x")
+    theirs = f"{bucket}-other"
+    s3_other.create_bucket(Bucket=theirs)
+    s3_other.copy_object(Bucket=theirs, Key="a", CopySource={"Bucket": bucket, "Key": "a"})
+    assert s3_other.get_object(Bucket=theirs, Key="a")["Body"].read() == BIG
+    source = {"Bucket": bucket, "Key": "mine"}
+    assert refusal(s3_other.copy_object, Bucket=theirs, Key="b", CopySource=source) == (403, "AccessDenied")
+    source = {"Bucket": theirs, "Key": "a"}
+    assert refusal(s3_other.copy_object, Bucket=bucket, Key="b", CopySource=source) == (403, "AccessDenied")
+    missing = {"Bucket": bucket, "Key": "no"}
+    assert refusal(s3.copy_object, Bucket=bucket, Key="b", CopySource=missing) == (404, "NoSuchKey")
+    missing = {"Bucket": "no-such-bucket-here", "Key": "no"}
+    assert refusal(s3.copy_object, Bucket=bucket, Key="b", CopySource=missing) == (404, "NoSuchBucket")
