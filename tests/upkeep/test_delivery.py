@@ -216,6 +216,16 @@ async def test_an_event_for_a_target_that_is_not_set_is_given_up_at_once(post: P
     assert post.ear.keys == ["cat"]
 
 
+async def test_what_was_given_up_is_kept_for_a_month(post: Post) -> None:
+    await post.happen(arn="arn:aws:sqs:here:1:gone")
+    delivery = post.delivery()
+    await run_round(delivery)
+    for days, left in ((30, 1), (1, 0)):
+        post.clock.forward(days * 86_400)
+        await run_round(delivery)
+        assert len(await post.outbox.dead_events()) == left
+
+
 async def test_a_target_that_refuses_again_and_again_is_left_alone_for_a_while(post: Post) -> None:
     for number in range(40):
         await post.happen(f"key-{number}")

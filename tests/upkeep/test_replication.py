@@ -255,3 +255,14 @@ async def test_a_refusal_of_the_gateway_fails_it(shelves: Shelves, there: Bucket
     shelves.carts.failures = [Refusal("class.unknown", "No.")]
     await run_round(shelves.replicate())
     assert await status(shelves, here, made) == "FAILED"
+
+
+async def test_a_fleet_that_is_too_small_for_now_is_waited_for(shelves: Shelves, there: Bucket) -> None:
+    here = await shelves.bucket("here", replication=replicating(rule()))
+    made = await put(shelves, here)
+    shelves.carts.failures = [Refusal("fleet.too_small", "Not now.")]
+    await run_round(shelves.replicate())
+    assert await status(shelves, here, made) == "PENDING"
+    shelves.clock.forward(3)
+    await run_round(shelves.replicate())
+    assert await status(shelves, here, made) == "COMPLETED"

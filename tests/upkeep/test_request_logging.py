@@ -21,7 +21,7 @@ from holdfast.upkeep.passes import run_round
 from holdfast.upkeep.plans.request_log import line
 from holdfast.upkeep.request_log import FLUSH_LINES, RequestLogging
 from holdfast.world.database import Database
-from holdfast.world.errors import Refusal, Trouble
+from holdfast.world.errors import Failure, Refusal, Trouble
 from holdfast.world.simulated.chance import SimulatedChance
 
 OWNER, ACCOUNT = canonical_id_of("alice"), account_of("alice")
@@ -220,9 +220,14 @@ async def test_log_objects_are_shared_with_whom_the_setting_names_where_lists_co
     assert desk.shelf.kept[0][3].attributes.acl == Acl(owner_id=OWNER, grants=(grant,))
 
 
-async def test_what_the_world_kept_from_being_written_is_written_later_in_order(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    "failure", [Trouble("database.busy", "Later."), Refusal("fleet.too_small", "Not now.")], ids=str
+)
+async def test_what_the_world_kept_from_being_written_is_written_later_in_order(
+    desk: Desk, failure: Failure
+) -> None:
     desk.log.note(asked("one"))
-    desk.shelf.failure = Trouble("database.busy", "Later.")
+    desk.shelf.failure = failure
     assert await desk.write() == []
     desk.log.note(asked("two"))
     assert await desk.write() == ["one", "two"]

@@ -165,6 +165,10 @@ class Outbox:
         """A page of the events that were given up; the next begins after the last one's id."""
         return await self._database.read(store_outbox.dead_events, after, limit)
 
+    async def forget_dead(self, before: int) -> int:
+        """Forgets events that were given up before this time; how many."""
+        return await self._database.transact(store_outbox.forget_dead, before)
+
     async def revive_events(self, row_ids: Sequence[int]) -> int:
         """Lets dead events be tried again; how many of them there were."""
         return await self._database.transact(store_outbox.revive_events, list(row_ids), self._clock.now())

@@ -170,6 +170,11 @@ def dead_events(connection: Connection, after: int, limit: int) -> list[EventRow
     return [EventRow(*row) for row in rows]
 
 
+def forget_dead(connection: Connection, before: int) -> int:
+    """Forgets events that were given up before this time; how many there were."""
+    return connection.execute(delete(events).where(events.c.state == "dead", events.c.due < before)).rowcount
+
+
 def revive_events(connection: Connection, row_ids: Sequence[int], now: int) -> int:
     """Lets these dead events be tried again; how many there were."""
     return connection.execute(

@@ -26,6 +26,9 @@ AT_ONCE = 16
 LEASE = 120 * MICROSECONDS
 """Others keep off events that are being told for so long; telling a page may not take longer."""
 PAGE_SECONDS = 90.0
+DEAD_KEPT = 30 * 86_400 * MICROSECONDS
+"""How long an operator can look at what was given up."""
+FORGET_EVERY = 3600 * MICROSECONDS
 REST = 15 * MICROSECONDS
 """A target that refused several times in a row is left alone for so long."""
 REFUSALS_IN_A_ROW = 3
@@ -69,6 +72,7 @@ class Delivery:
         self._region = region
         self._refusals: dict[str, int] = {}
         self._resting: dict[str, int] = {}
+        self._forgets_at = 0
 
     async def read(self, after: Any) -> Reading[list[EventRow]]:
         """The oldest events that are due. There is one page: what is told leaves it."""
@@ -81,6 +85,7 @@ class Delivery:
 
     async def do(self, plan: DeliveryPlan) -> bool:
         """Takes the page, tells it, and writes down what came of it; whether there may be more."""
+        await self._forget()
         if not plan.rows:
             return False
         held = self._clock.now() + LEASE
@@ -112,6 +117,15 @@ class Delivery:
         failed += [row._replace(due=now) for row in left.values()]
         await self._outbox.settle_events(told, failed, held)
         return plan.full and bool(told)
+
+    async def _forget(self) -> None:
+        """Drops, now and then, what was given up so long ago that nobody will ask for it."""
+        now = self._clock.now()
+        if now >= self._forgets_at:
+            self._forgets_at = now + FORGET_EVERY
+            dropped = await self._outbox.forget_dead(now - DEAD_KEPT)
+            if dropped:
+                log.warning("given up events dropped", events=dropped)
 
     async def close(self) -> None:
         """Hangs up."""

@@ -50,6 +50,9 @@ WHO: Final = {"principal": REPLICATOR}
 COPIED: Final = f"{CREATED}Put"
 GIVEN_UP: Final = "s3:Replication:OperationFailedReplication"
 
+PASSING: Final = frozenset({"fleet.too_small", "node.full", "precondition.conflict"})
+"""Refusals that may be over soon."""
+
 ClassOf = Callable[[Bucket, str], str]
 """The name of Holdfast's class for S3's name of a storage class, in a bucket."""
 
@@ -163,12 +166,10 @@ class Replicate:
         try:
             for rule in rules:
                 await self._send(bucket, version, rule)
-        except Refusal as refusal:
-            await self._fail(bucket, version, refusal.message)
-            return None
         except Failure as failure:
             attempts = row.attempts + 1
-            if attempts >= ATTEMPTS_MAX:
+            final = isinstance(failure, Refusal) and failure.code not in PASSING
+            if final or attempts >= ATTEMPTS_MAX:
                 await self._fail(bucket, version, failure.message)
                 return None
             log.info("copy put off", bucket=bucket.name, attempts=attempts, why=failure.message)

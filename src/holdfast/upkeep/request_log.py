@@ -27,6 +27,8 @@ FLUSH_SECONDS = 300.0
 FLUSH_LINES = 10_000
 LINES_OF_OBJECT = 50_000
 UNIQUE_BYTES = 8
+PASSING = frozenset({"fleet.too_small", "node.full", "precondition.conflict"})
+"""Refusals that may be over soon."""
 
 log = structlog.get_logger()
 
@@ -117,10 +119,10 @@ class RequestLogging:
                 return True
             text = "".join(f"{line(each)}\n" for each in batch)
             await self._gateway.put(target, name, BytesBody(text.encode()), _wish(target, key))
-        except Refusal as refusal:
-            log.warning("requests not logged", **facts, why=refusal.message)
-            return True
         except Failure as failure:
+            if isinstance(failure, Refusal) and failure.code not in PASSING:
+                log.warning("requests not logged", **facts, why=failure.message)
+                return True
             log.warning("request log put off", **facts, code=failure.code, why=failure.message)
             return False
         return True
