@@ -32,7 +32,7 @@ MIDNIGHT: Final = 86_400 * MICROSECONDS
 
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,19}")
 _MOMENT: Final = re.compile(
-    r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII
+    r"[1-9]\d{3}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TRUTHS: Final = {"true": True, "1": True, "false": False, "0": False}
@@ -150,7 +150,8 @@ def parse_moment(text: str) -> int | None:
         parsed = datetime.fromisoformat(text)
         if parsed.tzinfo is None:
             parsed = parsed.replace(tzinfo=UTC)
-        return (parsed - _EPOCH) // timedelta(microseconds=1)
+        # What lies outside of the calendar could be kept, but never shown again.
+        return (parsed.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
     except (ValueError, OverflowError):
         return None
 

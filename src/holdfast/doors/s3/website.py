@@ -8,6 +8,7 @@ status, then for the error document, and is said in plain HTML otherwise.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 METHODS: Final = frozenset({"GET", "HEAD"})
 MOVED: Final = 301
 FOUND: Final = 302
+
+_UNFIT: Final = re.compile(r"[^ -~]")
+"""What does not go into a header."""
 
 _REASONS: Final = {
     400: "Bad Request",
@@ -80,7 +84,7 @@ def error_page(error: S3Error, request_id: str, also: S3Error | None = None) -> 
         headers=[
             ("content-type", "text/html; charset=utf-8"),
             ("x-amz-error-code", error.code),
-            ("x-amz-error-message", error.message.encode("ascii", "replace").decode()),
+            ("x-amz-error-message", _UNFIT.sub("?", error.message)),
             *error.headers,
         ],
         content=html.encode(),
