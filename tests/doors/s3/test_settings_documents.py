@@ -14,7 +14,7 @@ from holdfast.doors.s3.xml_reading import parse
 from holdfast.doors.s3.xml_writing import time_text
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-FIRST, LAST = (datetime.min.replace(year=year) for year in (1001, 9998))
+FIRST, LAST = (datetime.fromisoformat(f"{year}-01-01") for year in (1001, 9998))
 ZONES = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
 
