@@ -24,6 +24,7 @@ REMEMBER_TENANTS_MAX: Final = 4096
 REMEMBER_SECONDS: Final = 30
 
 _ID_RANDOM_BYTES: Final = 10
+_NOWHERE: Final = "tenants.invalid"
 _DRAWS_MAX: Final = 10
 
 
