@@ -23,7 +23,9 @@ FOLDER = Path(__file__).parent
 BASELINE = FOLDER / "baseline.json"
 LATEST = FOLDER / "results" / "latest.json"
 
-BENCHMARKS: Final = ("seal", "vault", "links", "placement", "metadata", "end_to_end", "memory")
+BENCHMARKS: Final = (
+    "seal", "vault", "links", "placement", "metadata", "listing", "gateway", "end_to_end", "memory",
+)  # fmt: skip
 NOTEWORTHY: Final = 0.2
 """Changes smaller than this share are noise on a shared machine."""
 
