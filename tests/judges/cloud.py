@@ -5,18 +5,21 @@ HOLDFAST_TEST_S3 may name a JSON file that describes a server which runs already
     {"http": URL, "https": URL, "ca": FILE, "region": NAME, "accounts": [
         {"access_key": ..., "secret_key": ..., "canonical_id": ..., "display_name": ..., "email": ...}, ...]}
 
-Its accounts are handed out in turn, so some judges will meet each other there.
+Its accounts are handed out in turn, so some judges will meet each other there; unless "home", in place of
+"accounts", names the home of its coordinator on this machine, where new ones are made.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
+import subprocess
 from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.app.running import NODES, RunningCloud
+from tests.app.running import HOLDFAST, NODES, RunningCloud
 
 from holdfast.app.ports import free_ports
 
@@ -104,12 +107,25 @@ class ServerElsewhere:
             for scheme in SCHEMES
             if scheme in said
         }
-        self._left = [account_from(one) for one in said["accounts"]]
+        self._home = said.get("home")
+        self._left = [account_from(one) for one in said.get("accounts", ())]
         self._turn = count()
         self._accounts: dict[str, Account] = {}
 
     def account(self, name: str) -> Account:
-        """The next of the server's accounts."""
+        """A tenant made for this run, or the next of the server's accounts."""
+        if name not in self._accounts and self._home:
+            words = [
+                "admin",
+                "tenant",
+                "create",
+                f"{name}-{secrets.token_hex(3)}",
+                "--home",
+                self._home,
+                "--json",
+            ]
+            made = subprocess.run([*HOLDFAST, *words], capture_output=True, check=True)
+            self._accounts[name] = account_from(json.loads(made.stdout))
         if name not in self._accounts:
             self._accounts[name] = self._left[next(self._turn) % len(self._left)]
         return self._accounts[name]

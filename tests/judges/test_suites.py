@@ -11,7 +11,19 @@ from tests.judges.expected import compare, read_junit
 from tests.judges.installed import PROGRAMS, SUITES, python_of, run
 
 SUITE_SECONDS = 900
-PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=", "-o", "junit_family=xunit2")
+PYTEST = (
+    "-m",
+    "pytest",
+    "-q",
+    "-p",
+    "no:cacheprovider",
+    "-o",
+    "addopts=",
+    "-o",
+    "junit_family=xunit2",
+    "-W",
+    "ignore",
+)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

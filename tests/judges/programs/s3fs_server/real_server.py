@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
-import boto3
 import pytest
+from botocore.session import Session
 
 MODULES = ("s3fs.tests.test_s3fs", "s3fs.tests.derived.s3fs_fixtures", "s3fs.tests.test_mapping")
 
@@ -22,7 +22,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def emptying() -> object:
-    return boto3.client("s3")
+    return Session().create_client("s3")
 
 
 def empty(s3: object) -> None:
