@@ -16,7 +16,7 @@ from holdfast.world.errors import Refusal
 
 async def test_a_new_tenant_is_found_by_id_and_by_name(people: People, clock: Clock) -> None:
     made = await people.create("Kelp & Sons")
-    assert made == Tenant(made.tenant_id, "Kelp & Sons", clock.now())
+    assert made == Tenant(made.tenant_id, "Kelp & Sons", clock.now(), f"{made.tenant_id}@tenants.invalid")
     assert made.tenant_id.startswith("t-")
     assert len(made.tenant_id) == 18
     assert await people.find(made.tenant_id) == made
