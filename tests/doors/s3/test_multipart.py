@@ -240,6 +240,7 @@ def test_a_composite_checksum_is_that_of_the_parts_checksums() -> None:
         ]
         wrong = [{**named[0], "ChecksumSHA256": sha(LAST)}, named[1]]
         assert await refusal(upload.complete(wrong)) == ("InvalidPart", 400)
+        assert await refusal(upload.complete()) == ("InvalidRequest", 400)
         joined = hashlib.sha256(FIRST).digest() + hashlib.sha256(LAST).digest()
         expected = f"{sha(joined)}-2"
         assert await refusal(upload.complete(named, ChecksumSHA256=f"{sha(LAST)}-2")) == ("BadDigest", 400)

@@ -21,6 +21,7 @@ from holdfast.doors.s3.new_object import (
     NewObject,
     etag_kind,
     new_object,
+    write_conditions,
 )
 from holdfast.doors.s3.ranges import Span, part_number, source_span
 from holdfast.doors.s3.request import S3Response
@@ -185,7 +186,7 @@ async def _copy(
     wish = PutWish(
         attributes=attributes,
         storage_class=wanted.storage_class,
-        conditions=conditions.for_write(request.headers),
+        conditions=write_conditions(request),
         checksum=algorithm,
         customer_key=wanted.sealing.customer_key,
         etag=etag_kind(wanted.sealing),
@@ -277,7 +278,7 @@ async def upload_part_copy(door: Door, request: S3Request) -> S3Response:
             "The specified copy source is larger than the maximum allowable size for a copy source: "
             f"{OBJECT_BYTES_MAX}",
         )
-    wish = part_wish(attributes, "", {}, customer_key)
+    wish = part_wish(door, request, attributes, customer_key)
     try:
         part: Part = await door.gateway.copy_part(
             multipart, number, source.version, span.start, span.stop, wish, source.customer_key
@@ -319,7 +320,7 @@ async def rename_object(door: Door, request: S3Request) -> S3Response:
             named,
             request.object_key,
             source=Conditions(if_match=version.etag),
-            target=conditions.for_write(headers),
+            target=write_conditions(request),
         )
     except Refusal as refusal:
         if refusal.code == "object.unknown":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from holdfast.doors.s3 import conditions
 from holdfast.doors.s3.failures import S3Error, as_s3_error
 from holdfast.doors.s3.lock_operations import bypass_asked
+from holdfast.doors.s3.new_object import demand_insight
 from holdfast.doors.s3.reading import wanted_version
 from holdfast.doors.s3.request import S3Response
 from holdfast.doors.s3.settings_documents import expect, leaf, need_leaf, truth
@@ -119,6 +120,7 @@ async def _outcome(door: Door, request: S3Request, entry: Entry, *, bypass: bool
 async def _delete(door: Door, request: S3Request, entry: Entry, bypass: bool) -> Deleted:
     action = "s3:DeleteObject" if entry.version_id is None else "s3:DeleteObjectVersion"
     request.access.demand(action, entry.key)
+    demand_insight(request, entry.key, entry.conditions)
     bypass = bypass and request.access.allows("s3:BypassGovernanceRetention", entry.key)
     event, who = told(request, _REMOVED)
     try:

@@ -6,15 +6,15 @@ transaction, whose outcome is the same however often it is asked for: the upload
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from holdfast.doors.s3 import checksums, conditions, encryption, listings, showing
+from holdfast.doors.s3 import checksums, conditions, encryption, listings, showing, storage_classes
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.new_object import announced, demand_size, new_object
+from holdfast.doors.s3.new_object import announced, demand_size, new_object, write_conditions
 from holdfast.doors.s3.ranges import PARTS_MAX, number, part_number
 from holdfast.doors.s3.request import S3Response
 from holdfast.doors.s3.settings_documents import leaf, need_leaf
@@ -48,6 +48,7 @@ PART_BYTES_MIN: Final = 5 << 20
 BODY_BYTES_MAX: Final = 8 << 20
 """Ten thousand parts, each with its tag and its checksum."""
 LIST_MAX: Final = 1000
+_NOTHING: Final[Mapping[str, str]] = {}
 _CREATED: Final = "s3:ObjectCreated:CompleteMultipartUpload"
 
 
@@ -97,7 +98,7 @@ async def upload_part(door: Door, request: S3Request) -> S3Response:
     attributes = multipart.parsed
     customer_key = key_of_upload(request, attributes)
     claims = announced(request)
-    wish = part_wish(attributes, claims.checksum, claims.expected, customer_key)
+    wish = part_wish(door, request, attributes, customer_key, claims.checksum, claims.expected)
     try:
         part: Part = await door.gateway.put_part(multipart, wanted_number, request.body, wish)
     except Refusal as refusal:
@@ -111,9 +112,16 @@ async def upload_part(door: Door, request: S3Request) -> S3Response:
 
 
 def part_wish(
-    attributes: Attributes, named: str, expected: dict[str, str], customer_key: bytes | None
+    door: Door,
+    request: S3Request,
+    attributes: Attributes,
+    customer_key: bytes | None,
+    named: str = "",
+    expected: Mapping[str, str] = _NOTHING,
 ) -> PutWish:
     """How a part of an upload is to be stored; `named` is the checksum that its request names.
+
+    Its redundancy is the one that the fleet can give now, not when the upload began.
 
     Raises:
         S3Error: InvalidRequest if the upload keeps another kind of checksum.
@@ -129,6 +137,7 @@ def part_wish(
     digests = frozenset({named} if named else ())
     return PutWish(
         attributes=attributes,
+        storage_class=storage_classes.redundancy_now(door, request.bucket, attributes.storage_class),
         digests=digests,
         expected=expected,
         checksum=kept,
@@ -340,7 +349,7 @@ async def complete_multipart_upload(door: Door, request: S3Request) -> S3Respons
             parts,
             tag,
             attributes,
-            conditions.for_write(request.headers),
+            write_conditions(request),
             event=event,
             who=dict(who),
         )
@@ -407,17 +416,7 @@ def match(chosen: Sequence[Chosen], stored: Sequence[Part], attributes: Attribut
         part = by_number.get(one.number)
         if part is None or part.etag != one.etag:
             raise _invalid_part(one)
-        kept = attributes.checksum_algorithm
-        value = one.checksums.get(kept)
-        if value is not None and value != part.checksum_value:
-            raise _invalid_part(one)
-        if value is None and kept and attributes.checksum_type == "COMPOSITE" and one.checksums:
-            raise S3Error(
-                "InvalidPart",
-                f"The upload was created using a {kept.lower()} checksum. The complete request must include "
-                "the checksum for each part.",
-                PartNumber=one.number,
-            )
+        _demand_part_checksum(one, part, attributes)
         parts.append(part)
     for part in parts[:-1]:
         if part.size < PART_BYTES_MIN:
@@ -429,6 +428,20 @@ def match(chosen: Sequence[Chosen], stored: Sequence[Part], attributes: Attribut
                 ETag=part.etag,
             )
     return parts
+
+
+def _demand_part_checksum(one: Chosen, part: Part, attributes: Attributes) -> None:
+    """What the completion says of a part's checksum must be so; composite ones must be said."""
+    kept = attributes.checksum_algorithm
+    value = one.checksums.get(kept)
+    if value is not None and value != part.checksum_value:
+        raise _invalid_part(one)
+    if value is None and attributes.checksum_type == "COMPOSITE":
+        raise S3Error(
+            "InvalidRequest",
+            f"The upload was created using a {kept.lower()} checksum. The complete request must include the "
+            f"checksum for each part. It was missing for part {one.number} in the request.",
+        )
 
 
 def _invalid_part(one: Chosen) -> S3Error:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from holdfast.doors.s3 import checksums, encryption, storage_classes, tagging
+from holdfast.doors.s3 import checksums, conditions, encryption, storage_classes, tagging
 from holdfast.doors.s3.acl_headers import acl_from_headers
 from holdfast.doors.s3.encryption import Sealing
 from holdfast.doors.s3.failures import S3Error
 from holdfast.doors.s3.lock_operations import HOLD_HEADER, MODE_HEADER, UNTIL_HEADER, lock_from_headers
 from holdfast.doors.s3.metadata_headers import redirect_location, stored_headers
 from holdfast.files import locking
-from holdfast.files.attributes import Attributes, Retention
+from holdfast.files.attributes import Attributes, Conditions, Retention
 from holdfast.files.notifying import first_status
 from holdfast.world.errors import Refusal
 
@@ -80,9 +80,7 @@ async def new_object(door: Door, request: S3Request) -> NewObject:
         replication_status="" if settings.replication is None else first_status(settings, key, tags),
         website_redirect=redirect_location(headers),
     )
-    redundancy = storage_classes.redundancy_of(
-        shown_class, record.storage_class, door.classes, door.usable_nodes()
-    )
+    redundancy = storage_classes.redundancy_now(door, record, shown_class)
     request.access.demand("s3:PutObject", key, context=tagging.tag_context(tags))
     return NewObject(attributes, redundancy, sealing)
 
@@ -165,6 +163,19 @@ def announced(request: S3Request) -> Announced:
     if signed:
         expected["SHA256"] = signed
     return Announced(claimed.algorithm, expected, payload_sha256=bool(signed))
+
+
+def write_conditions(request: S3Request) -> Conditions:
+    """What the write requires of what is there; raises S3Error AccessDenied where only readers may ask."""
+    wanted = conditions.for_write(request.headers)
+    demand_insight(request, request.object_key, wanted)
+    return wanted
+
+
+def demand_insight(request: S3Request, key: str, wanted: Conditions) -> None:
+    """Who requires an ETag is told whether it is the object's: as S3 has it, that is a reader's right."""
+    if wanted.if_match not in {None, conditions.ANY} or wanted.if_none_match is not None:
+        request.access.demand("s3:GetObject", key)
 
 
 def etag_kind(sealing: Sealing) -> Literal["md5", "opaque"]:

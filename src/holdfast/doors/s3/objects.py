@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from holdfast.doors.s3 import conditions, showing
-from holdfast.doors.s3.new_object import announced, demand_size, etag_kind, new_object
+from holdfast.doors.s3 import showing
+from holdfast.doors.s3.new_object import announced, demand_size, etag_kind, new_object, write_conditions
 from holdfast.doors.s3.request import S3Response
 from holdfast.doors.s3.telling import told
 from holdfast.gateway.wish import PutWish
@@ -41,7 +41,7 @@ async def store(door: Door, request: S3Request, event: str) -> Version:
     wish = PutWish(
         attributes=wanted.attributes,
         storage_class=wanted.storage_class,
-        conditions=conditions.for_write(request.headers),
+        conditions=write_conditions(request),
         expected=claims.expected,
         checksum=claims.checksum,
         customer_key=wanted.sealing.customer_key,

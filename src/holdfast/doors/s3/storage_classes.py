@@ -6,13 +6,19 @@ fleet that is too small for a class gives the widest it has nodes for, and says 
 
 from __future__ import annotations
 
-from typing import Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from holdfast.doors.s3.failures import S3Error
 from holdfast.files.attributes import Attributes
 from holdfast.nodes.classes import Classes
+from holdfast.world.clock import MICROSECONDS
+
+if TYPE_CHECKING:
+    from holdfast.doors.s3.door import Door
+    from holdfast.files.records import Bucket
 
 STANDARD: Final = "STANDARD"
 OF_THE_BUCKET: Final = ""
@@ -30,6 +36,9 @@ MEANING: Final[dict[str, str]] = {
 ARCHIVED: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Must be restored before they are read."""
 
+SAY_AGAIN: Final = 600 * MICROSECONDS
+"""How often a class that the fleet cannot give is complained of."""
+
 log = structlog.get_logger()
 
 
@@ -45,8 +54,22 @@ def named_class(header: str | None, classes: Classes) -> str:
     raise S3Error("InvalidStorageClass", StorageClassRequested=header)
 
 
-def redundancy_of(shown: str, bucket_class: str, classes: Classes, nodes: int | None) -> str:
-    """The name of Holdfast's class that holds an object of this storage class.
+def redundancy_now(door: Door, record: Bucket, shown: str) -> str:
+    """Holdfast's class for an object of this storage class that is about to be written into the bucket."""
+    given, wanted = redundancy_of(shown, record.storage_class, door.classes, door.usable_nodes())
+    if given != wanted:
+        _say(shown or STANDARD, wanted, given, door.clock.now() // SAY_AGAIN)
+    return given
+
+
+@lru_cache(maxsize=256)
+def _say(shown: str, wanted: str, given: str, _period: int) -> None:
+    """One line for each case and period: every upload comes by here."""
+    log.warning("storage class too wide for the fleet", storage_class=shown, wanted=wanted, given=given)
+
+
+def redundancy_of(shown: str, bucket_class: str, classes: Classes, nodes: int | None) -> tuple[str, str]:
+    """The name of Holdfast's class that holds an object of this storage class, and of the one that should.
 
     Args:
         shown: what `named_class` gave.
@@ -56,18 +79,9 @@ def redundancy_of(shown: str, bucket_class: str, classes: Classes, nodes: int | 
     """
     wanted = classes.get(MEANING.get(shown or STANDARD, shown) or bucket_class)
     if nodes is None or wanted.redundancy.n <= nodes:
-        return wanted.class_name
+        return wanted.class_name, wanted.class_name
     fitting = classes.working_with(nodes)
-    # Never a single copy for a class that promises more, while anything better fits.
-    chosen = fitting[0] if fitting else wanted
-    log.warning(
-        "storage class too wide for the fleet",
-        storage_class=shown or STANDARD,
-        wanted=wanted.class_name,
-        given=chosen.class_name,
-        nodes=nodes,
-    )
-    return chosen.class_name
+    return (fitting[0] if fitting else wanted).class_name, wanted.class_name
 
 
 def is_archived(attributes: Attributes, now: int) -> bool:
