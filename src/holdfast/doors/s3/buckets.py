@@ -42,7 +42,9 @@ async def list_buckets(door: Door, request: S3Request) -> S3Response:
     after = listings.from_token(token) if token else ""
     found: list[Bucket] = []
     if region in {"", door.region}:
-        found = await door.buckets.of_tenant(identity.tenant_id, prefix=prefix, after=after, limit=limit + 1)
+        rows = await door.buckets.of_tenant(identity.tenant_id, prefix=prefix, after=after, limit=limit + 1)
+        # Rows come in the order of names, those beyond the prefix last.
+        found = [record for record in rows if record.name.startswith(prefix)]
     shown = found[:limit]
     further = listings.to_token(shown[-1].name) if len(found) > limit else ""
     content = document(
