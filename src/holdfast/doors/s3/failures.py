@@ -313,6 +313,7 @@ OF_THE_HOUSE: Final[dict[str, str]] = {
     "node.running": "InternalError",
     "node.state": "InternalError",
     "object.unknown": "NoSuchKey",
+    "part.unknown": "InvalidPart",
     "path.escapes": "InvalidArgument",
     "policy.malformed": "MalformedPolicy",
     "precondition.conflict": "ConditionalRequestConflict",
@@ -342,6 +343,7 @@ OF_THE_HOUSE: Final[dict[str, str]] = {
     "metadata.forged": "InternalError",
     "node.unreachable": "ServiceUnavailable",
     "node.corrupt": "ServiceUnavailable",
+    "target.refused": "ServiceUnavailable",
     "internal": "InternalError",
 }
 """What each failure of the house is called in S3."""
