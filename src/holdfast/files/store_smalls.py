@@ -32,6 +32,7 @@ from sqlalchemy import (
 
 from holdfast.files.small_rows import Pack, Small
 from holdfast.files.store import IDENTITY, metadata
+from holdfast.files.store_prepared import Prepared
 
 smalls = Table(
     "smalls",
@@ -91,21 +92,12 @@ UNPACKED: ColumnElement[bool] = literal_column("smalls.pack IS NULL", Boolean())
 PACKED: ColumnElement[bool] = literal_column("smalls.pack IS NOT NULL", Boolean())
 
 
-_ADD = (
-    insert(smalls)
-    .values(
-        storage_class=bindparam("storage_class"),
-        length=bindparam("length"),
-        sealed_length=bindparam("sealed_length"),
-        created=bindparam("created"),
-        pack=None,
-        pack_offset=None,
-        sealed=bindparam("sealed"),
-    )
-    .returning(smalls.c.id)
+_ADD = Prepared(
+    insert(smalls).returning(smalls.c.id),
+    columns=("storage_class", "length", "sealed_length", "created", "sealed"),
 )
-_GET = select(smalls).where(smalls.c.id == bindparam("id"))
-_PACK = select(packs).where(packs.c.stream == bindparam("stream"))
+_GET = Prepared(select(smalls).where(smalls.c.id == bindparam("id")))
+_PACK = Prepared(select(packs).where(packs.c.stream == bindparam("stream")))
 _REMOVE = delete(smalls).where(smalls.c.id == bindparam("id"))
 _MOVE = (
     update(smalls)
@@ -121,25 +113,26 @@ _MOVE_ON = (
 
 def add_small(connection: Connection, sealed: bytes, *, length: int, storage_class: str, created: int) -> int:
     """Keeps sealed bytes; their number."""
-    values = {
-        "storage_class": storage_class,
-        "length": length,
-        "sealed_length": len(sealed),
-        "created": created,
-        "sealed": sealed,
-    }
-    return int(connection.execute(_ADD, values).scalar_one())
+    rows = _ADD(
+        connection,
+        storage_class=storage_class,
+        length=length,
+        sealed_length=len(sealed),
+        created=created,
+        sealed=sealed,
+    )
+    return int(rows.fetchall()[0][0])
 
 
 def small_by_id(connection: Connection, small: int) -> Small | None:
     """One row."""
-    row = connection.execute(_GET, {"id": small}).first()
+    row = _GET(connection, id=small).fetchone()
     return None if row is None else Small(*row)
 
 
 def pack_of(connection: Connection, stream: int) -> Pack | None:
     """The pack that is kept as this stream."""
-    row = connection.execute(_PACK, {"stream": stream}).first()
+    row = _PACK(connection, stream=stream).fetchone()
     return None if row is None else Pack(*row)
 
 
