@@ -91,9 +91,9 @@ def _selector(method: str, level: Level, query: Mapping[str, str]) -> str:
 
 
 def _listing(method: str, version: str) -> str:
-    if version == "2" and method == "GET":
+    if version == "2" or method != "GET":
         return LIST_TYPE
-    if version in {"1", "2"}:
+    if version == "1":
         return ""
     raise S3Error("InvalidArgument", "Invalid list type", ArgumentName=LIST_TYPE, ArgumentValue=version)
 
