@@ -122,7 +122,10 @@ class Packs:
             if not isinstance(error, asyncio.CancelledError):
                 await asyncio.shield(cleaning)
             raise
-        return written[0]
+        pack = written[0]
+        if pack is not None:
+            self._reader.windows.keep(pack.stream, memoryview(content))
+        return pack
 
     async def _owner(self) -> str:
         """The tenant of packs, made when it is first needed."""

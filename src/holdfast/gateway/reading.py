@@ -22,6 +22,7 @@ from holdfast.gateway.control import StreamControl
 from holdfast.gateway.keyring import customers
 from holdfast.gateway.kit import Kit
 from holdfast.gateway.memory import READ_LEAST
+from holdfast.gateway.pack_windows import PackWindows
 from holdfast.protocol.control import ReadTicket
 from holdfast.protocol.nouns import Closing, VersionInfo
 from holdfast.world.errors import Refusal, Trouble
@@ -33,9 +34,8 @@ PIECE_BYTES = 1 << 20
 AHEAD_BYTES = 32 << 20
 AHEAD_PIECES = 4
 """How much of the following pieces is begun while one is sent."""
-KEPT_BYTES = 64 << 20
-KEPT_SMALLS = 20_000
-"""Sealed small objects kept at hand, so that those in a pack are not fetched again and again."""
+PACKS_OPEN = 256
+"""Packs kept ready to be read."""
 SMALL_TRIES = 3
 
 
@@ -54,8 +54,8 @@ class Reader:
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
-        self._kept: OrderedDict[int, bytes] = OrderedDict()
-        self._kept_bytes = 0
+        self._packs: OrderedDict[int, OpenVersion] = OrderedDict()
+        self.windows = PackWindows(self.of_pack)
 
     async def pieces(
         self, spans: Sequence[Span], customer_key: bytes | None = None
@@ -165,10 +165,6 @@ class Reader:
 
     async def sealed_small(self, number: int) -> bytes:
         """The sealed bytes; raises Refusal("object.unknown") once its version is forgotten."""
-        sealed = self._kept.get(number)
-        if sealed is not None:
-            self._kept.move_to_end(number)
-            return sealed
         for left in reversed(range(SMALL_TRIES)):
             kept = await self._kit.smalls.find(number)
             if kept is None:
@@ -182,39 +178,39 @@ class Reader:
                 )
             start = kept.small.pack_offset
             try:
-                sealed = await self.of_pack(kept.pack, start, start + kept.small.sealed_length)
+                return await self.windows.read(kept.pack, start, start + kept.small.sealed_length)
             except Trouble:
                 # The pack may have been compacted away meanwhile: then the object lies in another one.
+                self._packs.pop(kept.pack.stream, None)
                 if not left:
                     raise
-            else:
-                self._keep(number, sealed)
-                return sealed
         raise AssertionError("the last try returns or raises")
 
     async def of_pack(self, pack: Pack, start: int, stop: int) -> bytes:
-        """Sealed bytes [start, stop) of a pack."""
+        """Sealed bytes [start, stop) of a pack, from its nodes."""
         into = bytearray(stop - start)
         done = 0
-        async with aclosing(
-            self._stream(Span(_content_of(pack), pack.tenant, pack_name(pack.name), start, stop), None)
-        ) as pieces:
+        version = await self._open_pack(pack)
+        async with aclosing(Download(version).pieces(start, stop)) as pieces:
             async for piece in pieces:
                 into[done : done + len(piece)] = piece
                 done += len(piece)
         return bytes(into)
 
+    async def _open_pack(self, pack: Pack) -> OpenVersion:
+        """The pack ready to be read: kept, for its closing is checked and its nodes are asked for once."""
+        found = self._packs.get(pack.stream)
+        if found is None:
+            span = Span(_content_of(pack), pack.tenant, pack_name(pack.name), 0, pack.size)
+            found = self._packs[pack.stream] = await self._open(span, None)
+            while len(self._packs) > PACKS_OPEN:
+                self._packs.popitem(last=False)
+        return found
+
     def forget(self) -> None:
         """Lets go of what was kept at hand."""
-        self._kept.clear()
-        self._kept_bytes = 0
-
-    def _keep(self, number: int, sealed: bytes) -> None:
-        self._kept[number] = sealed
-        self._kept_bytes += len(sealed)
-        while self._kept_bytes > KEPT_BYTES or len(self._kept) > KEPT_SMALLS:
-            _, gone = self._kept.popitem(last=False)
-            self._kept_bytes -= len(gone)
+        self.windows.forget()
+        self._packs.clear()
 
 
 class _Begun:
