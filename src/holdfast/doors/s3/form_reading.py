@@ -167,7 +167,7 @@ def _named(head: bytes) -> tuple[str, str]:
         name, _, value = _text(line).partition(":")
         if name.strip().lower() == "content-disposition":
             found = {
-                match[1].lower(): match[3] if match[2] is None else re.sub(r"\\(.)", r"\1", match[2])
+                match[1].lower(): match[3] if match[2] is None else match[2].replace('\\"', '"')
                 for match in _PARAMETER.finditer(value)
             }
             if found.get("name"):
