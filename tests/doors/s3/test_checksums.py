@@ -34,6 +34,9 @@ def test_a_checksum_comes_in_a_header_or_in_an_announced_trailer() -> None:
         {"x-amz-checksum-crc32": SHA},
         {"x-amz-checksum-crc32": "not base64"},
         {"x-amz-checksum-crc32": ""},
+        {"x-amz-checksum-crc32": "AQIDBB=="},
+        {"x-amz-trailer": "x-amz-checksum-crc7"},
+        {"x-amz-trailer": "content-md5"},
         {"x-amz-checksum-crc7": CRC},
         {"x-amz-sdk-checksum-algorithm": "CRC32"},
         {"x-amz-sdk-checksum-algorithm": "CRC7", "x-amz-checksum-crc32": CRC},
@@ -53,6 +56,11 @@ def test_headers_that_are_no_checksums_are_not_taken_for_any() -> None:
         "x-amz-checksum-type": "COMPOSITE",
     }
     assert checksums.claimed(harmless) == Claimed()
+
+
+def test_a_body_without_frames_has_no_trailer() -> None:
+    with pytest.raises(S3Error, match="MalformedTrailerError"):
+        checksums.claimed({"x-amz-trailer": "x-amz-checksum-crc32", "x-amz-content-sha256": "e3b0"})
 
 
 @pytest.mark.parametrize("value", ["", "abc", CRC, "!" * 24])

@@ -65,7 +65,7 @@ def test_metadata_that_no_header_can_carry_is_counted_as_missing() -> None:
         ("aws-chunked", ""),
         ("aws-chunked,gzip", "gzip"),
         ("gzip, aws-chunked", "gzip"),
-        ("AWS-Chunked, gzip , br", "gzip,br"),
+        ("AWS-Chunked, gzip , br", "gzip, br"),
         ("", ""),
     ],
 )

@@ -186,7 +186,11 @@ def test_versions_are_listed_newest_first_within_a_key() -> None:
             assert await paged_versions(cloud, {"MaxKeys": limit}) == expected
         rolled = await alice.call("ListObjectVersions", Bucket="photos", Delimiter="/", Prefix="b")
         assert (rolled["CommonPrefixes"], "Versions" in rolled) == ([{"Prefix": "b/"}], False)
-        for wrong in ({"VersionIdMarker": "0" * 32}, {"KeyMarker": "a", "VersionIdMarker": "0" * 32}):
+        beyond = await alice.call(
+            "ListObjectVersions", Bucket="photos", KeyMarker="a", VersionIdMarker="0" * 32
+        )
+        assert [row["Key"] for row in beyond["Versions"]] == ["b/1", "b/2"]
+        for wrong in ({"VersionIdMarker": "0" * 32}, {"KeyMarker": "a", "VersionIdMarker": "odd"}):
             with pytest.raises(Answer) as caught:
                 await alice.call("ListObjectVersions", Bucket="photos", **wrong)
             assert (caught.value.code, caught.value.status) == ("InvalidArgument", 400)

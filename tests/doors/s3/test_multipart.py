@@ -96,12 +96,16 @@ def test_a_completion_may_be_asked_for_again() -> None:
         first = await upload.complete()
         again = await upload.complete()
         assert {**again, META: 0} == {**first, META: 0}
+        other = upload.complete([{"PartNumber": 1, "ETag": '"0"'}])
+        assert await refusal(other) == ("NoSuchUpload", 404)
         assert await refusal(upload.put(2, LAST)) == ("NoSuchUpload", 404)
         assert await refusal(cloud.alice.call("AbortMultipartUpload", **upload.names)) == (
             "NoSuchUpload",
             404,
         )
         assert await refusal(cloud.alice.call("ListParts", **upload.names)) == ("NoSuchUpload", 404)
+        await cloud.alice.call("DeleteObject", Bucket="photos", Key="k")
+        assert await refusal(upload.complete()) == ("NoSuchUpload", 404)
 
     s3_story(story)
 

@@ -38,6 +38,7 @@ _TYPES: Final[dict[str, tuple[Type, ...]]] = {
     "SHA1": ("COMPOSITE",),
     "SHA256": ("COMPOSITE",),
 }
+_STREAMING: Final = "STREAMING-"
 _MD5_BYTES: Final = 16
 
 
@@ -57,29 +58,49 @@ def claimed(headers: Mapping[str, str]) -> Claimed:
     found = Claimed()
     for name, value in headers.items():
         if name.startswith("x-amz-checksum-") and name not in _NO_VALUES:
-            found = _one_more(found, name, value, trailing=False)
-        elif name == "x-amz-trailer":
-            for trailer in value.lower().split(","):
-                if trailer.strip().startswith("x-amz-checksum-"):
-                    found = _one_more(found, trailer.strip(), "", trailing=True)
+            found = _one_more(found, name, value)
+    trailers = headers.get("x-amz-trailer")
+    if trailers is not None:
+        found = _announced(found, trailers)
+        if not headers.get("x-amz-content-sha256", _STREAMING).startswith(_STREAMING):
+            # Only framed bodies have trailers.
+            raise S3Error("MalformedTrailerError")
     wanted = headers.get("x-amz-sdk-checksum-algorithm")
     if wanted is not None:
         _check_wanted(supported(wanted), found)
     return found
 
 
-def _one_more(found: Claimed, header: str, value: str, *, trailing: bool) -> Claimed:
+def _one_more(found: Claimed, header: str, value: str) -> Claimed:
     algorithm = ALGORITHM_OF.get(header)
     if algorithm is None:
-        raise _not_served(header.removeprefix("x-amz-checksum-").upper())
+        named = header.removeprefix("x-amz-checksum-").upper()
+        if named in UNSUPPORTED:
+            raise _not_served(named)
+        raise S3Error(
+            "InvalidRequest", "The algorithm type you specified in x-amz-checksum- header is invalid."
+        )
     if found.algorithm:
         raise S3Error(
             "InvalidRequest",
             "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
         )
-    if not trailing:
-        check_value(algorithm, value, header)
-    return Claimed(algorithm, value, trailing)
+    check_value(algorithm, value, header)
+    return Claimed(algorithm, value)
+
+
+def _announced(found: Claimed, trailers: str) -> Claimed:
+    """The checksum that is going to come behind the body."""
+    for trailer in trailers.lower().split(","):
+        algorithm = ALGORITHM_OF.get(trailer.strip())
+        if algorithm is None:
+            raise S3Error(
+                "InvalidRequest", "The value specified in the x-amz-trailer header is not supported"
+            )
+        if found.algorithm:
+            raise S3Error("InvalidRequest", "Expecting a single x-amz-checksum- header")
+        found = Claimed(algorithm, "", trailing=True)
+    return found
 
 
 def _check_wanted(wanted: str, found: Claimed) -> None:
@@ -120,9 +141,11 @@ def check_value(algorithm: str, value: str, where: str) -> None:
 def decoded(value: str) -> bytes | None:
     """What base64 stands for; None for what is no base64."""
     try:
-        return base64.b64decode(value, validate=True)
+        bits = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
         return None
+    # Base64 of fewer bytes than its signs could say has one right form.
+    return bits if base64.b64encode(bits) == value.encode() else None
 
 
 def claimed_md5(headers: Mapping[str, str]) -> str:
@@ -133,6 +156,21 @@ def claimed_md5(headers: Mapping[str, str]) -> str:
     if len(decoded(value) or b"") != _MD5_BYTES:
         raise S3Error("InvalidDigest")
     return value
+
+
+def md5_mismatch(expected: str, found: str) -> S3Error:
+    """What is said of a body that has not the Content-MD5 it came with."""
+    return S3Error(
+        "BadDigest",
+        "The Content-MD5 you specified did not match what we received.",
+        ExpectedDigest=expected,
+        CalculatedDigest=found,
+    )
+
+
+def mismatch(algorithm: str) -> S3Error:
+    """What is said of a body, or an object, that has not the checksum it came with."""
+    return S3Error("BadDigest", f"The {algorithm} you specified did not match the calculated checksum.")
 
 
 # --- multipart uploads --------------------------------------------------------------------------------

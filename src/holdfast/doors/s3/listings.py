@@ -16,6 +16,7 @@ from urllib.parse import quote
 import msgspec
 
 from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.reading import wanted_version
 from holdfast.doors.s3.request import S3Response
 from holdfast.doors.s3.showing import XML
 from holdfast.doors.s3.storage_classes import STANDARD
@@ -183,22 +184,15 @@ async def list_object_versions(door: Door, request: S3Request) -> S3Response:
     """GET ?versions of a bucket: every version and delete marker, newest first within a key."""
     wish, query = asked(request), request.query
     key_marker, version_marker = query.get("key-marker", ""), query.get("version-id-marker")
-    if version_marker is not None and not key_marker:
-        raise invalid(
-            "version-id-marker",
-            version_marker,
-            "A version-id marker cannot be specified without a key marker.",
-        )
-    if version_marker == "":
-        raise invalid("version-id-marker", "", "A version-id marker cannot be empty.")
-    try:
-        page: VersionPage = await door.histories.list_versions(
-            request.bucket, wish.prefix, wish.delimiter, key_marker or None, version_marker, wish.limit
-        )
-    except Refusal as refusal:
-        if refusal.code != "request.invalid":
-            raise
-        raise invalid("version-id-marker", version_marker or "", "Invalid version id specified") from refusal
+    if version_marker is not None:
+        wanted_version(version_marker)
+        if not key_marker:
+            raise invalid(
+                "version-id-marker",
+                version_marker,
+                "A version-id marker cannot be specified without a key marker.",
+            )
+    page = await _versions_after(door, request.bucket, wish, key_marker, version_marker)
     further = page.next_key is not None and wish.limit > 0
     told = [
         element("Name", request.bucket.name),
@@ -215,6 +209,20 @@ async def list_object_versions(door: Door, request: S3Request) -> S3Response:
     told.append(versions(page.rows, wish.encode, owner))
     told.append(common_prefixes(page.prefixes, wish.encode))
     return answer("ListVersionsResult", told)
+
+
+async def _versions_after(
+    door: Door, record: Bucket, wish: Asked, key_marker: str, version_marker: str | None
+) -> VersionPage:
+    """The page after a version; a version that the key never had stands for all of the key's."""
+    asked_for = (record, wish.prefix, wish.delimiter, key_marker or None)
+    try:
+        page: VersionPage = await door.histories.list_versions(*asked_for, version_marker, wish.limit)
+    except Refusal as refusal:
+        if refusal.code != "request.invalid":
+            raise
+        page = await door.histories.list_versions(*asked_for, None, wish.limit)
+    return page
 
 
 # --- entries -----------------------------------------------------------------------------------------------

@@ -43,7 +43,11 @@ def stored_headers(headers: Mapping[str, str]) -> tuple[dict[str, str], dict[str
     for name, value in headers.items():
         if name in _CONTENT:
             _check_line(name, value)
-            kept = without_framing(value) if name == "content-encoding" else value
+            kept = value
+            if name == "content-encoding" and headers.get("x-amz-content-sha256", "").startswith(
+                "STREAMING-"
+            ):
+                kept = without_framing(value)
             if kept:
                 content[name] = kept
         elif name.startswith(META):
@@ -65,7 +69,7 @@ def without_framing(encoding: str) -> str:
     if "aws-chunked" not in encoding.lower():
         return encoding
     codings = [coding.strip() for coding in encoding.split(",")]
-    return ",".join(coding for coding in codings if coding and coding.lower() != "aws-chunked")
+    return ", ".join(coding for coding in codings if coding and coding.lower() != "aws-chunked")
 
 
 def redirect_location(headers: Mapping[str, str]) -> str:

@@ -33,6 +33,7 @@ from holdfast.doors.s3.xml_writing import (
 )
 from holdfast.files import locking
 from holdfast.files.attributes import Attributes, PartInfo
+from holdfast.gateway import digests
 from holdfast.gateway.wish import PutWish
 from holdfast.upkeep.plans.lifecycle import DAY, due_at
 from holdfast.world.clock import MICROSECONDS
@@ -48,6 +49,10 @@ PART_BYTES_MIN: Final = 5 << 20
 BODY_BYTES_MAX: Final = 8 << 20
 """Ten thousand parts, each with its tag and its checksum."""
 LIST_MAX: Final = 1000
+_NO_PART: Final = (
+    "One or more of the specified parts could not be found.  The part may not have been uploaded, or the "
+    "specified entity tag may not match the part's entity tag."
+)
 _NOTHING: Final[Mapping[str, str]] = {}
 _CREATED: Final = "s3:ObjectCreated:CompleteMultipartUpload"
 
@@ -134,11 +139,11 @@ def part_wish(
             f"{named.lower()}",
         )
     # A checksum that the upload did not announce is compared; what is kept is what can be combined.
-    digests = frozenset({named} if named else ())
+    compared = frozenset({named} if named else ())
     return PutWish(
         attributes=attributes,
         storage_class=storage_classes.redundancy_now(door, request.bucket, attributes.storage_class),
-        digests=digests,
+        digests=compared,
         expected=expected,
         checksum=kept,
         customer_key=customer_key,
@@ -333,7 +338,7 @@ async def complete_multipart_upload(door: Door, request: S3Request) -> S3Respons
     multipart = await _known_upload(door, request)
     chosen = read_chosen(parse(await _document(request), "CompleteMultipartUpload", BODY_BYTES_MAX))
     if multipart.state != "open":
-        return await _completed_before(door, request, multipart)
+        return await _completed_before(door, request, multipart, chosen)
     attributes = multipart.parsed
     if attributes.sse == "customer":
         encryption.customer_key(request.headers, secure=request.secure, remote=request.remote)
@@ -359,14 +364,19 @@ async def complete_multipart_upload(door: Door, request: S3Request) -> S3Respons
 
 
 async def _document(request: S3Request) -> bytes:
-    """The body, its signed hash compared; checksums in headers are not of it, but of the object."""
+    """The body, its signed hash and MD5 compared; checksums in headers are not of it, but of the object."""
     size = request.body.size
     if size is not None and size > BODY_BYTES_MAX:
         raise S3Error("MalformedXML")
     buffer = bytearray(BODY_BYTES_MAX + 1 if size is None else size + 1)
     count = await request.body.fill(memoryview(buffer))
     await request.body.ended()
-    return bytes(buffer[:count])
+    document = bytes(buffer[:count])
+    md5 = checksums.claimed_md5(request.headers)
+    found = digests.base64_of(digests.digest_of("MD5", document)) if md5 else ""
+    if found != md5:
+        raise checksums.md5_mismatch(md5, found)
+    return document
 
 
 def read_chosen(root: Node) -> list[Chosen]:
@@ -445,7 +455,7 @@ def _demand_part_checksum(one: Chosen, part: Part, attributes: Attributes) -> No
 
 
 def _invalid_part(one: Chosen) -> S3Error:
-    return S3Error("InvalidPart", PartNumber=one.number, ETag=one.etag)
+    return S3Error("InvalidPart", _NO_PART, PartNumber=one.number, ETag=one.etag)
 
 
 def _demand_object_size(request: S3Request, parts: Sequence[Part]) -> None:
@@ -502,29 +512,29 @@ def _demand_checksum(request: S3Request, algorithm: str, kind: str, value: str) 
     if given is None or not value:
         return
     if given.partition("-")[0] != value.partition("-")[0]:
-        raise S3Error(
-            "BadDigest",
-            f"The {algorithm.lower()} you specified did not match the calculated checksum.",
-        )
+        raise checksums.mismatch(algorithm.lower())
 
 
 def _completion_error(request: S3Request, refusal: Refusal) -> S3Error | Refusal:
     if refusal.code == "multipart.unknown":
         return no_such_upload(request)
     if refusal.code == "part.unknown":
-        return S3Error("InvalidPart")
+        return S3Error("InvalidPart", _NO_PART)
     if refusal.code == "object.unknown":
         return S3Error("NoSuchKey", Key=request.object_key)
     return refusal
 
 
-async def _completed_before(door: Door, request: S3Request, multipart: Multipart) -> S3Response:
-    """Completed already: the same answer again, as long as what it became is known."""
+async def _completed_before(
+    door: Door, request: S3Request, multipart: Multipart, chosen: Sequence[Chosen]
+) -> S3Response:
+    """Completed already: the same answer to the same parts, as long as what they became is there."""
     try:
         version: Version | None = await door.multiparts.completed(multipart)
     except Refusal as refusal:
         raise _completion_error(request, refusal) from refusal
-    if version is None:
+    same = version is not None and version.etag == checksums.multipart_etag([one.etag for one in chosen])
+    if version is None or not same or version.state == "trashed":
         raise no_such_upload(request)
     return _completed(door, request, version)
 

@@ -136,13 +136,14 @@ class Announced(NamedTuple):
                 ClientComputedContentSHA256=expected,
                 S3ComputedContentSHA256=(checksums.decoded(found) or b"").hex(),
             )
-        name = "Content-MD5" if algorithm == "MD5" else algorithm
-        return S3Error(
-            "BadDigest",
-            f"The {name} you specified did not match the calculated checksum.",
-            ExpectedDigest=expected,
-            CalculatedDigest=found,
-        )
+        if algorithm == "MD5":
+            # S3 shows the one in hexadecimal, the other in base64.
+            return checksums.md5_mismatch((checksums.decoded(expected) or b"").hex(), found)
+        if len(checksums.decoded(expected) or b"") != checksums.LENGTHS[algorithm]:
+            # What came before the body was looked at then: this came behind it.
+            header = checksums.HEADERS[algorithm]
+            return S3Error("InvalidRequest", f"Value for {header} trailing header is invalid.")
+        return checksums.mismatch(algorithm)
 
 
 def announced(request: S3Request) -> Announced:
@@ -153,15 +154,13 @@ def announced(request: S3Request) -> Announced:
     """
     claimed = checksums.claimed(request.headers)
     md5 = checksums.claimed_md5(request.headers)
-    expected = {claimed.algorithm: claimed.value} if claimed.value else {}
+    # Where there are two claims of the same digest the body compares the signed one itself.
+    signed = "" if claimed.algorithm == "SHA256" else request.body.take_sha256()
+    expected = {"SHA256": signed} if signed else {}
     if md5:
         expected["MD5"] = md5
-    if claimed.algorithm == "SHA256":
-        # Two claims of the same digest: the body compares the signed one itself.
-        return Announced(claimed.algorithm, expected, payload_sha256=False)
-    signed = request.body.take_sha256()
-    if signed:
-        expected["SHA256"] = signed
+    if claimed.value:
+        expected[claimed.algorithm] = claimed.value
     return Announced(claimed.algorithm, expected, payload_sha256=bool(signed))
 
 
