@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from holdfast.doors.s3.storage_classes import redundancy_of
+from holdfast.doors.s3.storage_classes import redundancy_now
 from holdfast.files.ageing import Ageing
 from holdfast.upkeep.delivery import Delivery
 from holdfast.upkeep.lifecycle import Lifecycle
@@ -103,8 +103,7 @@ class S3Passes:
         )
 
     def _class_of(self, bucket: Bucket, shown: str) -> str:
-        door = self._s3.door
-        return redundancy_of(shown, bucket.storage_class, door.classes, door.usable_nodes())
+        return redundancy_now(self._s3.door, bucket, shown)
 
     def loops(self) -> list[Loop]:
         """Every one of them in its loop, not started."""
