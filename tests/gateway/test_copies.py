@@ -196,3 +196,25 @@ def test_what_no_gateway_can_open_stays_where_it_is() -> None:
         assert await cloud.gateway.rewrite(sealed, "tiny") == sealed
 
     told(story)
+
+
+@pytest.mark.parametrize("kind", ["small", "packed", "stream", "parts"])
+def test_a_renamed_object_opens_under_its_new_name(kind: str) -> None:
+    async def story(cloud: GatewayCloud) -> None:
+        content = chance.bytes({"small": 1000, "packed": 1000, "stream": 200_000, "parts": 5 * MB + 9}[kind])
+        if kind == "parts":
+            await multipart(cloud, "before", [content[: 5 * MB], content[5 * MB :]])
+        else:
+            await cloud.put("before", content)
+        if kind == "packed":
+            await cloud.packing()
+        await cloud.histories.rename(cloud.bucket, "before", "after")
+        renamed = await cloud.histories.find(cloud.bucket, "after")
+        assert await cloud.get(renamed) == content
+        await cloud.histories.rename(cloud.bucket, "after", "at last")
+        last = await cloud.histories.find(cloud.bucket, "at last")
+        assert await cloud.get(last) == content
+        copy = await cloud.gateway.copy(last, cloud.bucket, cloud.bucket, "copy", PutWish())
+        assert await cloud.get(copy) == content
+
+    told(story)

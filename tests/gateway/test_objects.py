@@ -217,6 +217,7 @@ def test_a_condition_that_cannot_hold_refuses_before_the_body_is_asked_for() -> 
     told(story)
 
 
+@pytest.mark.slow
 def test_two_hundred_slow_writers_hold_bounded_memory_and_starve_nobody() -> None:
     async def story(cloud: GatewayCloud) -> None:
         budget, most = cloud.gateway.kit.budget, [0]

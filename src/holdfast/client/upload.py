@@ -93,9 +93,7 @@ async def begin(gear: Gear, wish: Wish, size: int | None) -> Begun:
             chunk_ids=chunk_ids,
         )
     )
-    return Begun(
-        wish.bucket, wish.key, _usable(ticket), data_key, chunk_ids=chunk_ids, envelope=envelope
-    )
+    return Begun(wish.bucket, wish.key, _usable(ticket), data_key, chunk_ids=chunk_ids, envelope=envelope)
 
 
 async def resume(gear: Gear, wish: Wish, upload_id: str) -> Begun | None:

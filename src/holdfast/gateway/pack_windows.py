@@ -57,9 +57,15 @@ class PackWindows:
         coming = self._coming.get(place)
         if coming is None:
             coming = self._coming[place] = asyncio.ensure_future(self._come(pack, number))
-            coming.add_done_callback(lambda _: self._coming.pop(place, None))
+            coming.add_done_callback(lambda done: self._came(place, done))
         # Whoever stops waiting does not stop it for the others.
         return await asyncio.shield(coming)
+
+    def _came(self, place: tuple[int, int], done: asyncio.Future[bytes]) -> None:
+        del self._coming[place]
+        if not done.cancelled():
+            # Told to those who wait, if anybody still does.
+            done.exception()
 
     async def _come(self, pack: Pack, number: int) -> bytes:
         start = number * WINDOW_BYTES

@@ -37,7 +37,7 @@ class Whereabouts:
             Span(
                 piece.content,
                 version.tenant,
-                piece.sealed_as or own,
+                piece.sealed_as or version.sealed_as or own,
                 max(start - piece.offset, 0),
                 min(stop - piece.offset, piece.size),
             )
