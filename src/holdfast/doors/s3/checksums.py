@@ -38,6 +38,7 @@ _TYPES: Final[dict[str, tuple[Type, ...]]] = {
     "SHA1": ("COMPOSITE",),
     "SHA256": ("COMPOSITE",),
 }
+_ONE_ONLY: Final = "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
 _STREAMING: Final = "STREAMING-"
 _MD5_BYTES: Final = 16
 
@@ -81,26 +82,21 @@ def _one_more(found: Claimed, header: str, value: str) -> Claimed:
             "InvalidRequest", "The algorithm type you specified in x-amz-checksum- header is invalid."
         )
     if found.algorithm:
-        raise S3Error(
-            "InvalidRequest",
-            "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
-        )
+        raise S3Error("InvalidRequest", _ONE_ONLY)
     check_value(algorithm, value, header)
     return Claimed(algorithm, value)
 
 
 def _announced(found: Claimed, trailers: str) -> Claimed:
     """The checksum that is going to come behind the body."""
-    for trailer in trailers.lower().split(","):
-        algorithm = ALGORITHM_OF.get(trailer.strip())
-        if algorithm is None:
-            raise S3Error(
-                "InvalidRequest", "The value specified in the x-amz-trailer header is not supported"
-            )
-        if found.algorithm:
-            raise S3Error("InvalidRequest", "Expecting a single x-amz-checksum- header")
-        found = Claimed(algorithm, "", trailing=True)
-    return found
+    named = [trailer.strip() for trailer in trailers.lower().strip().rstrip(",").split(",")]
+    if any(trailer not in ALGORITHM_OF for trailer in named):
+        raise S3Error("InvalidRequest", "The value specified in the x-amz-trailer header is not supported")
+    if len(named) > 1:
+        raise S3Error("InvalidRequest", _ONE_ONLY)
+    if found.algorithm:
+        raise S3Error("InvalidRequest", "Expecting a single x-amz-checksum- header")
+    return Claimed(ALGORITHM_OF[named[0]], "", trailing=True)
 
 
 def _check_wanted(wanted: str, found: Claimed) -> None:

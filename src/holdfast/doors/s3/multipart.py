@@ -342,7 +342,7 @@ async def complete_multipart_upload(door: Door, request: S3Request) -> S3Respons
     attributes = multipart.parsed
     if attributes.sse == "customer":
         encryption.customer_key(request.headers, secure=request.secure, remote=request.remote)
-    parts = match(chosen, await door.multiparts.all_parts(multipart), attributes)
+    parts = match(chosen, await door.multiparts.all_parts(multipart), attributes, multipart.upload_id)
     _demand_object_size(request, parts)
     attributes = _finished(request, attributes, parts)
     event, who = told(request, _CREATED)
@@ -413,7 +413,9 @@ def _chosen(node: Node) -> Chosen:
     return Chosen(parsed, conditions.bare(need_leaf(node, "ETag")), named)
 
 
-def match(chosen: Sequence[Chosen], stored: Sequence[Part], attributes: Attributes) -> list[Part]:
+def match(
+    chosen: Sequence[Chosen], stored: Sequence[Part], attributes: Attributes, upload_id: str
+) -> list[Part]:
     """The stored parts that were chosen.
 
     Raises:
@@ -425,8 +427,8 @@ def match(chosen: Sequence[Chosen], stored: Sequence[Part], attributes: Attribut
     for one in chosen:
         part = by_number.get(one.number)
         if part is None or part.etag != one.etag:
-            raise _invalid_part(one)
-        _demand_part_checksum(one, part, attributes)
+            raise _invalid_part(one, upload_id)
+        _demand_part_checksum(one, part, attributes, upload_id)
         parts.append(part)
     for part in parts[:-1]:
         if part.size < PART_BYTES_MIN:
@@ -440,12 +442,12 @@ def match(chosen: Sequence[Chosen], stored: Sequence[Part], attributes: Attribut
     return parts
 
 
-def _demand_part_checksum(one: Chosen, part: Part, attributes: Attributes) -> None:
+def _demand_part_checksum(one: Chosen, part: Part, attributes: Attributes, upload_id: str) -> None:
     """What the completion says of a part's checksum must be so; composite ones must be said."""
     kept = attributes.checksum_algorithm
     value = one.checksums.get(kept)
     if value is not None and value != part.checksum_value:
-        raise _invalid_part(one)
+        raise _invalid_part(one, upload_id)
     if value is None and attributes.checksum_type == "COMPOSITE":
         raise S3Error(
             "InvalidRequest",
@@ -454,8 +456,8 @@ def _demand_part_checksum(one: Chosen, part: Part, attributes: Attributes) -> No
         )
 
 
-def _invalid_part(one: Chosen) -> S3Error:
-    return S3Error("InvalidPart", _NO_PART, PartNumber=one.number, ETag=one.etag)
+def _invalid_part(one: Chosen, upload_id: str) -> S3Error:
+    return S3Error("InvalidPart", _NO_PART, UploadId=upload_id, PartNumber=one.number, ETag=one.etag)
 
 
 def _demand_object_size(request: S3Request, parts: Sequence[Part]) -> None:
