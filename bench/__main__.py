@@ -24,7 +24,8 @@ BASELINE = FOLDER / "baseline.json"
 LATEST = FOLDER / "results" / "latest.json"
 
 BENCHMARKS: Final = (
-    "seal", "vault", "links", "placement", "metadata", "listing", "gateway", "end_to_end", "memory",
+    "seal", "vault", "links", "placement", "metadata", "listing", "gateway", "s3", "end_to_end",
+    "memory",
 )  # fmt: skip
 NOTEWORTHY: Final = 0.2
 """Changes smaller than this share are noise on a shared machine."""
