@@ -54,7 +54,7 @@ def test_swift_s3api(scheme: str, server: S3Cloud, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_s3fs(scheme: str, server: S3Cloud, tmp_path: Path) -> None:
-    endpoint, account = server.endpoints[scheme], server.account(f"s3fs-{scheme}")
+    endpoint, account = server.endpoints[scheme], server.account("s3fs")
     path = f"{PROGRAMS / 's3fs_server'}:{SUITES / 's3fs'}"
     ended = run(
         [

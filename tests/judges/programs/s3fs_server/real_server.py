@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 
 import pytest
 from botocore.session import Session
@@ -21,8 +22,11 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session")
-def emptying() -> object:
-    return Session().create_client("s3")
+def emptying() -> Iterator[object]:
+    s3 = Session().create_client("s3")
+    yield s3
+    # Its buckets have plain names, which the next run wants, perhaps with another account.
+    empty(s3)
 
 
 def empty(s3: object) -> None:
