@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from holdfast.app.s3_passes import S3Passes
 from holdfast.app.settings import CoordinatorSettings, listed
 from holdfast.doors.s3.application import Application
 from holdfast.doors.s3.door import Door
 from holdfast.doors.s3.request_lines import NoLines, RequestLines
-from holdfast.doors.s3.storage_classes import STANDARD, redundancy_of
-from holdfast.files.ageing import Ageing
 from holdfast.files.bucket_records import BucketRecords
 from holdfast.files.endings import StreamUploads
 from holdfast.files.histories import Histories
@@ -21,14 +19,9 @@ from holdfast.files.request_log import RequestLog
 from holdfast.files.restores import Restores
 from holdfast.gateway.objects import Gateway
 from holdfast.nodes.journal import journal_deletions
-from holdfast.upkeep.delivery import Delivery
-from holdfast.upkeep.lifecycle import Lifecycle
 from holdfast.upkeep.packing import PACKING_SECONDS, Compaction, Packing
-from holdfast.upkeep.passes import Loop, Pass
-from holdfast.upkeep.replication import Replicate
-from holdfast.upkeep.request_log import RequestLogging
-from holdfast.upkeep.restores import EndRestores
-from holdfast.upkeep.senders import Senders, parse_targets
+from holdfast.upkeep.passes import Loop
+from holdfast.upkeep.senders import parse_targets
 from holdfast.world.offload import Offload, ThreadOffload
 
 if TYPE_CHECKING:
@@ -36,13 +29,9 @@ if TYPE_CHECKING:
 
     from holdfast.app.rooms import Outside, Rooms
     from holdfast.files.operations import Handler
-    from holdfast.files.records import Bucket
     from holdfast.protocol import control
 
 COUNT_SECONDS: Final = 1.0
-MIN_SECONDS: Final = 1.0
-ROUNDS_A_DAY: Final = 5
-DELIVERY_SECONDS: Final = 2.0
 
 
 class S3Rooms:
@@ -64,9 +53,7 @@ class S3Rooms:
         self.multiparts = Multiparts(database, clock, chance)
         self.request_log = RequestLog()
         self.restores = Restores(database, clock)
-        self._ageing = Ageing(database)
-        self._outbox = Outbox(database, clock)
-        self._senders = Senders(clock)
+        self.outbox = Outbox(database, clock)
         self.gateway = Gateway(
             database=database,
             handlers=handlers,
@@ -90,7 +77,6 @@ class S3Rooms:
         )
         self._online = 0
         self._counted_until = 0.0
-        self.outbox = Outbox(database, clock)
         self.door = self._door()
         self.passes = S3Passes(self, database, clock, chance)
 
@@ -134,72 +120,12 @@ class S3Rooms:
 
     def loops(self) -> list[Loop]:
         """Every background pass for buckets in its loop, not started."""
-        period = float(self._settings.pass_seconds)
-        # A day that lasts seconds wants rounds that are shorter still.
-        often = min(period, max(MIN_SECONDS, self._settings.s3_lifecycle_day_seconds / ROUNDS_A_DAY))
-        paced: tuple[tuple[Pass[Any, Any], float], ...] = (
-            (self._lifecycle(), often),
-            (self._end_restores(), often),
-            (self._delivery(), DELIVERY_SECONDS),
-            (self._replicate(), DELIVERY_SECONDS),
-            (self._request_logging(), period),
-            (self._packing(Packing), PACKING_SECONDS),
-            (self._packing(Compaction), period),
-        )
-        return [Loop(work, period_seconds=seconds, chance=self._rooms.chance) for work, seconds in paced]
-
-    def _lifecycle(self) -> Lifecycle:
-        return Lifecycle(
-            ageing=self._ageing,
-            histories=self.histories,
-            multiparts=self.multiparts,
-            outbox=self._outbox,
-            mover=self.gateway,
-            class_of=self._class_of,
-            clock=self._rooms.clock,
-            day_seconds=self._settings.s3_lifecycle_day_seconds,
-        )
-
-    def _end_restores(self) -> EndRestores:
-        return EndRestores(
-            restores=self.restores,
-            ageing=self._ageing,
-            histories=self.histories,
-            outbox=self._outbox,
-            clock=self._rooms.clock,
-        )
-
-    def _delivery(self) -> Delivery:
-        return Delivery(
-            outbox=self._outbox,
-            sender=self._senders,
-            targets=self.door.notification_targets,
-            clock=self._rooms.clock,
-            chance=self._rooms.chance,
-            region=self._settings.region,
-        )
-
-    def _replicate(self) -> Replicate:
-        return Replicate(
-            outbox=self._outbox,
-            ageing=self._ageing,
-            buckets=self.buckets,
-            histories=self.histories,
-            copying=self.gateway,
-            class_of=self._class_of,
-            clock=self._rooms.clock,
-            chance=self._rooms.chance,
-        )
-
-    def _request_logging(self) -> RequestLogging:
-        return RequestLogging(
-            request_log=self.request_log,
-            buckets=self.buckets,
-            gateway=self.gateway,
-            clock=self._rooms.clock,
-            chance=self._rooms.chance,
-            region=self._settings.region,
-        )
+        chance = self._rooms.chance
+        return [
+            *self.passes.loops(),
+            Loop(self._packing(Packing), period_seconds=PACKING_SECONDS, chance=chance),
+            Loop(self._packing(Compaction), period_seconds=self._settings.pass_seconds, chance=chance),
+        ]
 
     def _packing(self, kind: type[Packing | Compaction]) -> Packing | Compaction:
         return kind(
@@ -209,15 +135,9 @@ class S3Rooms:
             clock=self._rooms.clock,
         )
 
-    def _class_of(self, bucket: Bucket, shown: str) -> str:
-        """The class that holds what S3 calls `shown` in this bucket."""
-        kept = "" if shown == STANDARD else shown
-        return redundancy_of(kept, bucket.storage_class, self._rooms.classes, self._usable_nodes())
-
     async def close(self) -> None:
         """Ends what is under way; requests and passes must have ended."""
         await self.passes.close()
-        await self._senders.close()
         await self.gateway.close()
 
 
