@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.app.s3_passes import S3Passes
 from holdfast.app.settings import CoordinatorSettings, listed
@@ -20,7 +20,7 @@ from holdfast.files.restores import Restores
 from holdfast.gateway.objects import Gateway
 from holdfast.nodes.journal import journal_deletions
 from holdfast.upkeep.packing import PACKING_SECONDS, Compaction, Packing
-from holdfast.upkeep.passes import Loop
+from holdfast.upkeep.passes import Loop, Pass
 from holdfast.upkeep.senders import parse_targets
 from holdfast.world.offload import Offload, ThreadOffload
 
@@ -127,7 +127,7 @@ class S3Rooms:
             Loop(self._packing(Compaction), period_seconds=self._settings.pass_seconds, chance=chance),
         ]
 
-    def _packing(self, kind: type[Packing | Compaction]) -> Packing | Compaction:
+    def _packing(self, kind: type[Packing | Compaction]) -> Pass[Any, Any]:
         return kind(
             smalls=self.gateway.kit.smalls,
             packs=self.gateway.packs,
