@@ -21,7 +21,7 @@ from holdfast.doors.s3.failures import S3Error
 from holdfast.gateway import digests
 from holdfast.gateway.body import incomplete
 
-IDLE_SECONDS: Final = 60.0
+IDLE_SECONDS: Final = 30.0
 """How long a client may send nothing in the middle of a body."""
 
 _NOTHING: Final = memoryview(b"")
