@@ -12,11 +12,13 @@ from sqlalchemy import Connection, text
 from tests.files.kept import Keeping, new
 from tests.files.obvious import Obvious, ObviousBucket, obvious_page
 
-from holdfast.files import store_listing
+from holdfast.files import store_listing, store_skimming
 from holdfast.files.attributes import NOTHING
-from holdfast.files.listing import HistoryPage, WantWithin
+from holdfast.files.listing import HistoryPage, WantWithin, rolled_up
 from holdfast.files.records import Bucket, VersionPage
 from holdfast.world.database import Database
+from holdfast.world.migrations.upgrade import empty_image
+from holdfast.world.sqlite import MemoryDatabase
 
 TEXTS = st.text(alphabet="ab/ü", max_size=4)
 KEYS = st.text(alphabet="ab/ü", min_size=1, max_size=4)
@@ -30,7 +32,7 @@ class Row:
         self.sequence = sequence
 
 
-def read_rows(rows: list[Row], want: WantWithin[int]) -> list[Row]:
+def read_rows(rows: list[Row], want: WantWithin[int], prefix: bytes, delimiter: bytes) -> list[Row]:
     """What a database would answer."""
     fitting = [
         row
@@ -38,7 +40,20 @@ def read_rows(rows: list[Row], want: WantWithin[int]) -> list[Row]:
         if (row.key > want.start or (row.key == want.start and below(row, want.within)))
         and (want.end is None or row.key < want.end)
     ]
-    return sorted(fitting, key=lambda row: (row.key, -row.sequence))[: want.rows]
+    ordered = sorted(fitting, key=lambda row: (row.key, -row.sequence))
+    return (skimmed(ordered, prefix, delimiter) if want.skim else ordered)[: want.rows]
+
+
+def skimmed(ordered: list[Row], prefix: bytes, delimiter: bytes) -> list[Row]:
+    """The first row of each common prefix, up to the first row that is under none."""
+    kept: list[Row] = []
+    for row in ordered:
+        common = rolled_up(row.key, prefix, delimiter)
+        if common is None:
+            return [*kept, row]
+        if not kept or not kept[-1].key.startswith(common):
+            kept.append(row)
+    return kept
 
 
 def below(row: Row, within: int | None) -> bool:
@@ -82,7 +97,7 @@ def test_pages_one_after_another_show_what_the_slow_twin_shows(
             order=lambda row: row.sequence,
         )  # fmt: skip
         while (want := page.want()) is not None:
-            page.feed(read_rows(rows, want))
+            page.feed(read_rows(rows, want, prefix.encode(), delimiter.encode()))
         entries = [f"{row.key.decode()}@{row.sequence}" for row in page.rows]
         shown = sorted(entries + [common.decode() for common in page.prefixes], key=whole.index)
         assert shown == whole[len(seen) : len(seen) + limit]
@@ -207,13 +222,17 @@ async def test_the_index_of_hidden_versions_runs_from_the_newest(database: Datab
 
 
 @pytest.mark.parametrize(
-    "query", [*store_listing._HISTORIES, *store_listing._KEYS, store_listing._REST_OF_KEY]
+    "query",
+    [
+        store_skimming.OF_KEYS,
+        store_skimming.OF_HISTORIES,
+        *store_listing._HISTORIES,
+        *store_listing._KEYS,
+        store_listing._REST_OF_KEY,
+    ],
 )
 async def test_listings_walk_an_index_and_sort_nothing_large(query) -> None:
     """On SQLite, whose planner says what it is going to do without being given any rows."""
-    from holdfast.world.migrations.upgrade import empty_image
-    from holdfast.world.sqlite import MemoryDatabase
-
     database = MemoryDatabase(empty_image())
 
     def plan(connection: Connection) -> list[str]:
@@ -230,3 +249,27 @@ async def test_listings_walk_an_index_and_sort_nothing_large(query) -> None:
         assert "bucket_id=?" in step
         assert "key" in step
     await database.close()
+
+
+async def test_odd_keys_and_delimiters_are_rolled_up_alike_everywhere(database: Database) -> None:
+    keeping, dice = Keeping(database), Random(11)
+    bucket, twin = await keeping.bucket(), ObviousBucket()
+    letters = ["a", "b", "/", "//", "\x01", "\x7f", "%", "_", "ü", "\U0001f600", "\uffff", "\\", "'"]
+    for number in range(120):
+        key = "".join(dice.choice(letters) for _ in range(dice.randint(1, 5)))
+        await keeping.histories.add(bucket, key, new(f"{number}"))
+        twin.write(key, "", f"{number}")
+    for _ in range(60):
+        prefix = "".join(dice.choice(letters) for _ in range(dice.choice([0, 0, 1, 2])))
+        delimiter, limit = dice.choice([*letters, "ab", "/a"]), dice.randint(1, 9)
+        expected, _ = obvious_page(twin, prefix=prefix, delimiter=delimiter)
+        seen: list[str] = []
+        after = None
+        while True:
+            page = await keeping.histories.list(bucket, prefix, delimiter, after, limit)
+            seen += sorted([f"{row.name}@null" for row in page.rows] + page.prefixes, key=expected.index)
+            after = page.after
+            if after is None:
+                break
+        assert seen == expected
+        await same_pages(keeping, bucket, twin, prefix, delimiter)

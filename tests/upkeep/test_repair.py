@@ -331,7 +331,7 @@ async def test_a_node_is_believed_that_says_it_lost_a_shard(cloud: Cloud, wareho
 
 
 async def test_the_most_endangered_chunk_comes_first(cloud: Cloud, warehouse: Warehouse) -> None:
-    for number in range(24):
+    for number in range(60):
         await warehouse.put(cloud, f"object-{number}")
     cloud.clock.forward(13 * HOUR)
     cloud.beat(silent=[1, 2, 3])

@@ -15,10 +15,13 @@ from typing import Any
 import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, MetaData, create_engine, make_url
+from alembic.runtime.environment import EnvironmentContext
+from sqlalchemy import Connection, MetaData, create_engine, make_url, text
 
 import holdfast
+from holdfast.files.records import Version
 from holdfast.world.database import Database
 from holdfast.world.errors import Refusal, Trouble
 from holdfast.world.migrations.upgrade import empty_image, scripts, upgrade_schema
@@ -143,3 +146,69 @@ def test_the_image_for_memory_has_the_newest_schema() -> None:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [
             (head,) for head in scripts().get_heads()
         ]
+
+
+def upgrade_to(url: str, step: str) -> None:
+    """Leaves the database as a release left it whose newest step this was."""
+    parts, directory = make_url(url), scripts()
+    if parts.get_backend_name() == "postgresql":
+        parts = parts.set(drivername="postgresql+psycopg")
+    engine = create_engine(parts)
+    with (
+        engine.begin() as connection,
+        EnvironmentContext(
+            Config(), directory, fn=lambda revision, _: directory._upgrade_revs(step, revision)
+        ) as environment,
+    ):
+        environment.configure(connection=connection)
+        environment.run_migrations()
+    engine.dispose()
+
+
+OLD_VERSIONS = (
+    "INSERT INTO versions (tenant, bucket_id, key, version_id, sequence, stream, size, checksum,"
+    " storage_class, k, n, repair_at, chunk_size, chunk_count, envelope_mode, envelope_key_id,"
+    " envelope_wrapped, closing, user_metadata, created, state, trashed_at) VALUES ('t', 1, :key,"
+    " :version_id, :sequence, :stream, 10, 'crc64nvme:00000000000000ff', 'standard', 2, 5, 4, 65536, 1,"
+    " 'client', :odd, :odd, :odd, :words, 77, :state, :trashed_at)"
+)
+
+
+def old_version(number: int, state: str) -> dict[str, Any]:
+    return {
+        "key": b"key", "version_id": f"{number:032x}", "sequence": number, "stream": number * 10,
+        "odd": bytes(range(256)), "words": b'{"Colour":"red"}', "state": state,
+        "trashed_at": 99 if state == "trashed" else None,
+    }  # fmt: skip
+
+
+def test_versions_written_before_there_was_versioning_show_as_null_versions(bare_url: str) -> None:
+    upgrade_to(bare_url, "0004")
+    parts = make_url(bare_url)
+    if parts.get_backend_name() == "postgresql":
+        parts = parts.set(drivername="postgresql+psycopg")
+    engine = create_engine(parts)
+    with engine.begin() as connection:
+        rows = [old_version(1, "trashed"), old_version(2, "current"), old_version(3, "trashed")]
+        connection.execute(text(OLD_VERSIONS), rows)
+        connection.execute(text("DELETE FROM versions WHERE sequence = 3"))
+    engine.dispose()
+    upgrade_schema(bare_url)
+    with engine.begin() as connection:
+        # The release before may still be writing.
+        connection.execute(text(OLD_VERSIONS), old_version(4, "noncurrent"))
+        query = "SELECT {} FROM versions ORDER BY id"
+        found = [Version(*row) for row in connection.execute(text(query.format(", ".join(Version._fields))))]
+    engine.dispose()
+    assert [version.id for version in found] == [1, 2, 4]
+    assert [(version.state, version.trashed_at) for version in found[:2]] == [
+        ("trashed", 99),
+        ("current", None),
+    ]
+    second = found[1]
+    assert (second.s3_version_id, second.marker, second.part_count) == ("null", False, 0)
+    assert (second.etag, second.modified, second.stream) == (f"{2:032x}-1", 77, 20)
+    assert (second.envelope_wrapped, second.small, second.attributes) == (bytes(range(256)), None, b"")
+    shown = second.parsed
+    assert (shown.metadata, shown.checksum_algorithm) == ({"colour": "red"}, "CRC64NVME")
+    assert shown.checksum_value == "AAAAAAAAAP8="

@@ -230,7 +230,7 @@ class Histories:
                 order=_sequence,
             )
             while (wanted := page.want()) is not None:
-                page.feed(store_listing.page_of_versions(connection, bucket.id, wanted))
+                page.feed(store_listing.page_of_versions(connection, bucket.id, wanted, page))
             return page
 
         page = await self._database.read(read)
@@ -319,7 +319,7 @@ class Histories:
 
 def _fill_keys(connection: Connection, bucket_id: int, page: Page[Listed]) -> None:
     while (wanted := page.want()) is not None:
-        page.feed(store_listing.page_of_keys(connection, bucket_id, wanted))
+        page.feed(store_listing.page_of_keys(connection, bucket_id, wanted, page))
 
 
 def _sequence(row: Listed) -> int:

@@ -6,8 +6,9 @@ is one entry. A page holds at most `limit` entries and continues after the last 
 lies inside a common prefix skips the whole of it, so a common prefix is never shown twice.
 
 A `Page` says what it wants to read next (`want`) and is given rows (`feed`), until it is full or the keys
-have ended. Once it has met a common prefix it seeks past it instead of reading through it: the work depends
-on the entries shown, not on the keys in the bucket.
+have ended. Rows that the entry of the row before stands for may be left out of what it is given; once it has
+met a common prefix it seeks past it itself: the work depends on the entries shown, not on the keys in the
+bucket.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ class Page(Generic[RowT]):
     """One page in the making. `rows` and `prefixes` are what it shows; `after` is how to go on, or None."""
 
     def __init__(self, *, prefix: bytes, delimiter: bytes, after: bytes | None, limit: int) -> None:
-        self._prefix = prefix
-        self._delimiter = delimiter
+        self.prefix = prefix
+        self.delimiter = delimiter
         self._limit = limit
         self._end = after_all(prefix)
         self._start: bytes | None = prefix
@@ -91,7 +92,7 @@ class Page(Generic[RowT]):
                 # The entry that no longer fits only proves that there is more.
                 self.after = self._last
                 return
-            common = rolled_up(row.key, self._prefix, self._delimiter)
+            common = rolled_up(row.key, self.prefix, self.delimiter)
             if common is None:
                 self.rows.append(row)
                 self._last = row.key
@@ -118,6 +119,8 @@ class WantWithin(NamedTuple, Generic[WithinT]):
     within: WithinT | None
     end: bytes | None
     rows: int
+    skim: bool = False
+    """Rows under the common prefix of the row before may be left out, and a key of its own may end it."""
 
 
 class HistoryPage(Generic[RowT, WithinT]):
@@ -138,14 +141,15 @@ class HistoryPage(Generic[RowT, WithinT]):
         limit: int,
         order: Callable[[RowT], WithinT],
     ) -> None:
-        self._prefix = prefix
-        self._delimiter = delimiter
+        self.prefix = prefix
+        self.delimiter = delimiter
         self._limit = limit
         self._order = order
         self._end = after_all(prefix)
         self._start: bytes | None = prefix
         self._within: WithinT | None = None
         self._burst = limit + 1
+        self._skim = bool(delimiter)
         self.rows: list[RowT] = []
         self.prefixes: list[bytes] = []
         self.last_row: RowT | None = None
@@ -154,12 +158,12 @@ class HistoryPage(Generic[RowT, WithinT]):
             self._begin(key_marker, within)
 
     def _begin(self, marker: bytes, within: WithinT | None) -> None:
-        common = rolled_up(marker, self._prefix, self._delimiter)
+        common = rolled_up(marker, self.prefix, self.delimiter)
         if common is not None:
             beyond = after_all(common)
-            self._start = None if beyond is None else max(self._prefix, beyond)
-        elif within is None or marker < self._prefix:
-            self._start = max(self._prefix, marker + b"\0")
+            self._start = None if beyond is None else max(self.prefix, beyond)
+        elif within is None or marker < self.prefix:
+            self._start = max(self.prefix, marker + b"\0")
         else:
             self._start, self._within = marker, within
 
@@ -167,11 +171,13 @@ class HistoryPage(Generic[RowT, WithinT]):
         """What to read next; None when the page is complete."""
         if self._start is None or self._limit == 0 or (self._end is not None and self._start >= self._end):
             return None
-        return WantWithin(self._start, self._within, self._end, self._burst)
+        skim = self._skim and self._within is None
+        return WantWithin(self._start, self._within, self._end, self._burst, skim)
 
     def feed(self, rows: Sequence[RowT]) -> None:
         """Takes the rows that `want` asked for: fewer than asked for means that they have ended."""
         wanted, self._start = self._burst, None
+        skimmed = self._skim and self._within is None
         skip_to: bytes | None = b""
         taken = 0
         for row in rows:
@@ -181,7 +187,7 @@ class HistoryPage(Generic[RowT, WithinT]):
             if len(self.rows) + len(self.prefixes) == self._limit:
                 self.more = True
                 return
-            common = rolled_up(row.key, self._prefix, self._delimiter)
+            common = rolled_up(row.key, self.prefix, self.delimiter)
             if common is None:
                 self.rows.append(row)
                 self.last_row = row
@@ -189,8 +195,10 @@ class HistoryPage(Generic[RowT, WithinT]):
                 self.prefixes.append(common)
                 self.last_row = None
                 skip_to = after_all(common)
-        if len(rows) == wanted and skip_to is not None:
+        own = self.last_row is not None
+        if rows and (len(rows) == wanted or (skimmed and own)) and skip_to is not None:
             last = rows[-1].key
             self._start, self._within = (skip_to, None) if skip_to > last else (last, self._order(rows[-1]))
+            self._skim = bool(self.delimiter) and not own
             room = self._limit + 1 - len(self.rows) - len(self.prefixes)
             self._burst = min(room, max(_ROWS_MIN, 2 * taken))

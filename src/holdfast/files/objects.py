@@ -48,7 +48,7 @@ def list_page(connection: Connection, tenant: str, bucket: str, page: Page[Versi
     """Fills the page from the bucket; raises Refusal("bucket.unknown")."""
     bucket_id = owned_bucket(connection, tenant, bucket).id
     while (wanted := page.want()) is not None:
-        page.feed(store_listing.page_of_objects(connection, bucket_id, wanted))
+        page.feed(store_listing.page_of_objects(connection, bucket_id, wanted, page))
 
 
 def look(

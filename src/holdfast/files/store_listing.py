@@ -11,10 +11,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, literal_column, select, text, union_all
 
-from holdfast.files.listing import Want, WantWithin
+from holdfast.files import store_skimming
+from holdfast.files.listing import HistoryPage, Page, Want, WantWithin
 from holdfast.files.records import Listed, Multipart, Version
 from holdfast.files.store import CURRENT, HIDDEN, ONE, OPEN, multiparts, versions
 from holdfast.files.store_prepared import Prepared
+from holdfast.files.store_skimming import skim
 from holdfast.files.store_versions import version_of
 
 _SHOWN = [versions.c[name] for name in Listed._fields]
@@ -135,21 +137,35 @@ def _rows(
     return queries[1](connection, bucket_id=bucket_id, start=start, end=end, rows=rows).fetchall()
 
 
-def page_of_keys(connection: Connection, bucket_id: int, want: Want) -> list[Listed]:
-    """The first current versions with start <= key < end, in byte order of the key."""
-    return [_listed(row) for row in _rows(connection, _KEYS, bucket_id, *want)]
+def page_of_keys(connection: Connection, bucket_id: int, want: Want, page: Page[Listed]) -> list[Listed]:
+    """The first current versions that the page wants, in byte order of the key."""
+    if page.delimiter:
+        rows = skim(connection, store_skimming.OF_KEYS, bucket_id, want, page.prefix, page.delimiter)
+    else:
+        rows = _rows(connection, _KEYS, bucket_id, *want)
+    return [_listed(row) for row in rows]
 
 
-def page_of_objects(connection: Connection, bucket_id: int, want: Want) -> list[Version]:
+def page_of_objects(connection: Connection, bucket_id: int, want: Want, page: Page[Version]) -> list[Version]:
     """Like `page_of_keys`, with everything there is to know."""
-    return [version_of(row) for row in _rows(connection, _VERSIONS_OF_KEYS, bucket_id, *want)]
+    if page.delimiter:
+        rows = skim(connection, store_skimming.OF_OBJECTS, bucket_id, want, page.prefix, page.delimiter)
+    else:
+        rows = _rows(connection, _VERSIONS_OF_KEYS, bucket_id, *want)
+    return [version_of(row) for row in rows]
 
 
-def page_of_versions(connection: Connection, bucket_id: int, want: WantWithin[int]) -> list[Listed]:
+def page_of_versions(
+    connection: Connection, bucket_id: int, want: WantWithin[int], page: HistoryPage[Listed, int]
+) -> list[Listed]:
     """Versions and delete markers by key, of a key the newest first.
 
     `within` is the sequence below which the rows of the first key begin.
     """
+    if want.skim:
+        span = (want.start, want.end, want.rows)
+        firsts = skim(connection, store_skimming.OF_HISTORIES, bucket_id, span, page.prefix, page.delimiter)
+        return [_listed(row) for row in firsts]
     start, rows, found = want.start, want.rows, []
     if want.within is not None:
         found = _REST_OF_KEY(

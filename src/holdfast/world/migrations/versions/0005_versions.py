@@ -211,4 +211,5 @@ def make_multiparts() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("versions that share bytes cannot be kept by a release that knows of none")
+    # Versions that share their bytes cannot be kept by a release that knows of none.
+    raise AssertionError("there is no way back from here: restore a backup")
