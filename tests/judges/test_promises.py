@@ -29,7 +29,7 @@ MIB = 1 << 20
 WRITERS = 50
 SLOW_CLIENTS = 200
 MEMORY_MAX = 900 * MIB
-"""That the coordinator's memory may grow by: the gateway's budget for buffers, and a few megabytes a client."""
+"""That the coordinator may grow by: the gateway's budget for buffers, and a few megabytes a client."""
 PATIENCE_SECONDS = 60
 
 
