@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -13,11 +14,14 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from tests.judges import cloud
 from tests.judges.cloud import Account, Endpoint
+from tests.s3 import plain
 
 HERE = __file__.rpartition("/")[0]
 NUMBER = itertools.count(1)
 RUN = uuid.uuid4().hex[:6]
 """Keeps the buckets of two runs apart, where both work on one server."""
+SCHEME = "HOLDFAST_TEST_S3_SCHEME"
+"""The variable that may say "https": boto3 sends other uploads then."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,7 +43,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def endpoint(server: Any) -> Endpoint:
-    return server.endpoints["http"]
+    chosen: Endpoint = server.endpoints[os.environ.get(SCHEME, "http")]
+    if chosen.ca is not None:
+        plain.trust(chosen.ca)
+    return chosen
 
 
 @pytest.fixture(scope="session")
