@@ -73,6 +73,6 @@ def test_odd_keys_are_listed_as_they_were_stored(server: S3Cloud, account: Accou
         assert wire.ask("PUT", object_path(bucket, key)).status == 200, key
     pages = boto3_client(endpoint, account).get_paginator("list_objects_v2")
     seen = [
-        found["Key"] for page in pages.paginate(Bucket="odd-listed", MaxKeys=5) for found in page["Contents"]
+        found["Key"] for page in pages.paginate(Bucket=bucket, MaxKeys=5) for found in page["Contents"]
     ]
     assert seen == sorted(ODD_KEYS.values(), key=str.encode)

@@ -44,7 +44,11 @@ def test_swift_s3api(scheme: str, server: S3Cloud, tmp_path: Path) -> None:
             f"--junitxml={tmp_path}/junit.xml",
             SUITES / "swift" / "test" / "s3api",
         ],
-        {"SWIFT_TEST_CONFIG_FILE": str(config), "PYTHONPATH": str(SUITES / "swift")},
+        {
+            "SWIFT_TEST_CONFIG_FILE": str(config),
+            "PYTHONPATH": str(SUITES / "swift"),
+            **({"REQUESTS_CA_BUNDLE": str(endpoint.ca)} if endpoint.ca else {}),
+        },
         folder=tmp_path,
         seconds=SUITE_SECONDS,
     )
