@@ -230,7 +230,7 @@ def test_a_form_is_stored_with_its_fields_as_headers() -> None:
             "x-amz-algorithm": "AWS4-HMAC-SHA256", "x-amz-credential": f"{key.access_key}/{scope}",
             "x-amz-date": stamp,
         }  # fmt: skip
-        conditions = [["starts-with", f"${name}", ""] for name in fields]
+        conditions = [["starts-with", f"${name}", ""] for name in ("bucket", *fields)]
         text = json.dumps({"expiration": "2999-01-01T00:00:00Z", "conditions": conditions})
         fields["policy"] = base64.b64encode(text.encode()).decode()
         signing = sigv4.signing_key(key.secret, stamp[:8], "us-east-1", "s3")

@@ -183,17 +183,17 @@ def checked(policy: object, **fields: str) -> tuple[int, int | None]:
 
 LATER = "2099-01-01T00:00:00.000Z"
 KEY = ["starts-with", "$key", "user/"]
+BUCKET = {"bucket": "photos"}
 
 
 def policy(*conditions: object, expiration: object = LATER) -> dict[str, object]:
-    return {"expiration": expiration, "conditions": [KEY, *conditions]}
+    return {"expiration": expiration, "conditions": [KEY, BUCKET, *conditions]}
 
 
 @pytest.mark.parametrize(
     ("conditions", "fields"),
     [
         ([], {}),
-        ([{"bucket": "photos"}], {}),
         ([["eq", "$bucket", "photos"]], {"bucket": "photos"}),
         ([{"ACL": "private"}], {"acl": "private"}),
         ([["starts-with", "$X-Amz-Meta-A", ""]], {"x_amz_meta_a": "anything"}),
@@ -228,6 +228,19 @@ def test_a_form_that_breaks_its_policy_is_denied(conditions, fields) -> None:
         checked(policy(*conditions), **fields)
     assert (caught.value.code, caught.value.status) == ("AccessDenied", 403)
     assert caught.value.message.startswith("Invalid according to Policy: ")
+
+
+@pytest.mark.parametrize("conditions", [[KEY], [BUCKET], []])
+def test_a_policy_must_speak_of_bucket_and_key(conditions) -> None:
+    with pytest.raises(S3Error, match="Extra input fields") as caught:
+        checked({"expiration": LATER, "conditions": conditions})
+    assert (caught.value.code, caught.value.status) == ("AccessDenied", 403)
+
+
+@pytest.mark.parametrize(("written", "means"), [("\\$a", "$a"), ("\\\\$a", "\\$a"), ("$a", "$a")])
+def test_a_dollar_may_be_written_with_a_backslash(written, means) -> None:
+    text = json.dumps(policy({"x-amz-meta-a": "HERE"})).replace("HERE", written)
+    assert checked(text, x_amz_meta_a=means) == (0, None)
 
 
 def test_an_expired_policy_is_denied() -> None:

@@ -53,7 +53,10 @@ class Application:
         door = self._door
         began = door.clock.monotonic()
         exchange = exchange_of(scope, door.clock.now(), door.chance.bytes(8).hex().upper())
+        exchange.received_at = began
         response = await self._answer(exchange, receive)
+        exchange.object_size = response.object_size
+        exchange.answered_at = door.clock.monotonic()
         try:
             await self._send(exchange, response, receive, send)
         except sending.Cut as cut:
@@ -122,11 +125,16 @@ class Application:
             assert exchange.bucket_name is not None
             exchange.record = await self._door.buckets.find(exchange.bucket_name)
             check_expected_owner(headers, exchange.record)
+            if exchange.record.parsed.logging is not None and exchange.body is not None:
+                exchange.body.watch(lambda: self._came(exchange))
         request = self._request(exchange, headers, who)
         if rule.judged == "bucket":
             listed = exchange.query.get("prefix", "") if exchange.operation in LISTINGS else None
             request.access.demand(rule.action, exchange.key, prefix=listed)
         return request
+
+    def _came(self, exchange: Exchange) -> None:
+        exchange.received_at = self._door.clock.monotonic()
 
     def _request(self, exchange: Exchange, headers: dict[str, str], who: Authenticated) -> S3Request:
         assert exchange.body is not None

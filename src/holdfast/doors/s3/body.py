@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import hmac
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -88,6 +88,17 @@ class RequestBody:
     def waits_for_continue(self) -> bool:
         """Whether the client holds its body back until it is told to send it."""
         return self._claims.expects_continue and not self.started
+
+    def watch(self, came: Callable[[], None]) -> None:
+        """Has `came` called after each message of the body."""
+        unwatched = self._receive
+
+        async def receive() -> Message:
+            message = await unwatched()
+            came()
+            return message
+
+        self._receive = receive
 
     async def receive(self) -> Message:
         """The next message as it came, for who reads the beginning of the body in another way."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from holdfast.world.clock import MICROSECONDS
 
@@ -104,7 +104,7 @@ class Circumstances(Mapping[str, "str | list[str]"]):
     def _of_header(self, name: str) -> str | None:
         value = self._headers.get(name)
         if name == "x-amz-copy-source" and value:
-            return value.removeprefix("/")
+            return unquote(value.partition("?")[0]).removeprefix("/")
         if name == "x-amz-metadata-directive" and "x-amz-copy-source" in self._headers:
             return value or "COPY"
         return value

@@ -174,7 +174,7 @@ async def copy_object(door: Door, request: S3Request) -> S3Response:
     if source.record.versioning != "off":
         told_of.append(("x-amz-copy-source-version-id", source.version.s3_version_id))
     content = document("CopyObjectResult", *_result(version.etag, version.modified), checksum_elements(shown))
-    return S3Response(headers=told_of, content=content)
+    return S3Response(headers=told_of, content=content, object_size=version.size)
 
 
 async def _copy(

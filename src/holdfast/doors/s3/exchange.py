@@ -44,6 +44,12 @@ class Exchange:
     status: int = 0
     error: str = ""
     sent: int = 0
+    object_size: int = -1
+    """Of the object or part that was read or written; below zero where there is none."""
+    received_at: float = 0.0
+    """When the last byte of the request came, by the monotonic clock; kept where requests are logged."""
+    answered_at: float = 0.0
+    """When the first byte of the answer was ready."""
 
     @property
     def host(self) -> str:

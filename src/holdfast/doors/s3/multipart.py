@@ -113,7 +113,7 @@ async def upload_part(door: Door, request: S3Request) -> S3Response:
     if part.checksum_value:
         headers.append((checksums.HEADERS[algorithm], part.checksum_value))
     headers += showing.sealing_headers(door, request.bucket, attributes)
-    return S3Response(headers=headers)
+    return S3Response(headers=headers, object_size=part.size)
 
 
 def part_wish(
@@ -560,7 +560,7 @@ def _completed(door: Door, request: S3Request, version: Version) -> S3Response:
         checksum,
     )
     headers = [showing.XML, *showing.written_headers(door, request.bucket, version, attributes)]
-    return S3Response(headers=headers, content=content)
+    return S3Response(headers=headers, content=content, object_size=version.size)
 
 
 HANDLERS: Final[dict[str, Handler]] = {

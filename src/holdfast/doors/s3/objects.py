@@ -24,7 +24,7 @@ async def put_object(door: Door, request: S3Request) -> S3Response:
     headers = [("etag", f'"{version.etag}"')]
     headers += showing.checksum_headers(attributes)
     headers += showing.written_headers(door, request.bucket, version, attributes)
-    return S3Response(headers=headers)
+    return S3Response(headers=headers, object_size=version.size)
 
 
 async def store(door: Door, request: S3Request, event: str) -> Version:

@@ -7,6 +7,7 @@ before its file is read.
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Mapping
@@ -40,6 +41,8 @@ _AS_HEADERS: Final = frozenset(
      "content-md5", "expires"}
 )  # fmt: skip
 _OF_SIGNING: Final = frozenset({"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"})
+_DOLLAR: Final = re.compile(rb"(?<!\\)((?:\\\\)*)\\\$")
+"""S3 lets policies write a dollar as `\\$`, which JSON does not know."""
 _STATUSES: Final = {"200": 200, "201": 201, "204": 204}
 
 
@@ -134,7 +137,7 @@ def check_policy(form: Form, bucket_name: str, now: int) -> tuple[int, int | Non
         raise _denied("Policy expired.")
     values = {**form.fields, "bucket": bucket_name, "key": form.key}
     open_fields = {
-        name for name in form.fields if name not in UNCONDITIONAL and not name.startswith("x-ignore-")
+        name for name in values if name not in UNCONDITIONAL and not name.startswith("x-ignore-")
     }
     sizes: tuple[int, int | None] = (0, None)
     conditions = policy.get("conditions")
@@ -156,7 +159,7 @@ def check_policy(form: Form, bucket_name: str, now: int) -> tuple[int, int | Non
 
 def _decoded(text: str) -> dict[str, Any]:
     try:
-        policy = json.loads(b64decode(text, validate=True))
+        policy = json.loads(_DOLLAR.sub(rb"\1$", b64decode(text, validate=True)))
     except (NotBase64, ValueError, RecursionError):
         raise _invalid("Invalid JSON.") from None
     if not isinstance(policy, dict):

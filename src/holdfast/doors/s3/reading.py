@@ -79,12 +79,15 @@ async def _read(door: Door, request: S3Request, *, with_body: bool) -> S3Respons
     shown = [*shown, *window.headers]
     start, stop = window.span
     if not with_body or start == stop:
-        return S3Response(status=window.status, headers=shown, length=stop - start)
+        return S3Response(
+            status=window.status, headers=shown, length=stop - start, object_size=version.size
+        )
     return S3Response(
         status=window.status,
         headers=shown,
         stream=door.gateway.read(version, start, stop, customer_key),
         length=stop - start,
+        object_size=version.size,
     )
 
 

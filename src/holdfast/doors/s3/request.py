@@ -63,7 +63,8 @@ class S3Request:
 class S3Response:
     """What is sent back. `stream` yields views valid until the next; then `length` says how many bytes come.
 
-    `headers` go out as they are; request ids, date and server are added to every answer.
+    `headers` go out as they are; request ids, date and server are added to every answer. `object_size`: of
+    the object or part that was read or written, for request logs; below zero where there is none.
     """
 
     status: int = 200
@@ -71,6 +72,7 @@ class S3Response:
     content: bytes = b""
     stream: AsyncGenerator[memoryview] | None = None
     length: int | None = None
+    object_size: int = -1
 
 
 Handler = Callable[["Door", S3Request], Awaitable[S3Response]]
