@@ -120,7 +120,7 @@ def test_there_are_no_other_canned_lists(s3: Any, bucket: str, name: str) -> Non
         assert refused == (400, "InvalidArgument")
 
 
-@pytest.mark.parametrize(("word", "permission"), HEADERS.items())
+@pytest.mark.parametrize(("word", "permission"), list(HEADERS.items()))
 def test_each_header_grants_to_ids_groups_and_addresses(
     s3: Any, bucket: str, owner: Any, other: Any, word: str, permission: str
 ) -> None:
@@ -318,7 +318,7 @@ def test_an_owner_without_grants_may_still_mend_its_list(s3: Any, bucket: str, o
 BUCKETS = ["private", "public-read", "public-read-write", "authenticated-read"]
 
 
-@pytest.mark.parametrize(("of_bucket", "of_object"), itertools.product(BUCKETS, BUCKETS))
+@pytest.mark.parametrize(("of_bucket", "of_object"), list(itertools.product(BUCKETS, BUCKETS)))
 def test_lists_of_bucket_and_object_count_each_for_itself(
     s3: Any, s3_other: Any, s3_visitor: Any, bucket: str, of_bucket: str, of_object: str
 ) -> None:
