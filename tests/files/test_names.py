@@ -37,6 +37,8 @@ def test_a_bucket_may_have_a_name_that_s3_takes(name: str) -> None:
         (".abc", "begin"),
         ("abc-", "end"),
         ("a..b", "two dots"),
+        ("abc.-d", "dot and a hyphen"),
+        ("abc-.d", "dot and a hyphen"),
         ("192.168.5.4", "IP address"),
         ("999.1.1.1", "IP address"),
         ("xn--abc", "beginning is reserved"),

@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from holdfast.app.certificates import Certificate, own_certificate
 from holdfast.app.rooms import Rooms, open_rooms
@@ -21,6 +22,7 @@ from holdfast.app.s3_rooms import S3Rooms, gateway_offload
 from holdfast.app.settings import CoordinatorSettings, host_and_port, load_settings
 from holdfast.doors.rest.application import Readiness, build_application
 from holdfast.doors.rest.authentication import Authentication
+from holdfast.doors.s3.unreadable import protocol_of
 from holdfast.world.errors import Failure, Refusal
 from holdfast.world.telemetry import set_up_logging
 
@@ -71,16 +73,18 @@ async def _serve(home: Path) -> None:
 
 def _s3_servers(home: Path, settings: CoordinatorSettings, s3: S3Rooms, now: int) -> list[_Server]:
     """The servers of the S3 door: in the clear, and over TLS."""
-    application = s3.application()
+    application, protocol = s3.application(), protocol_of(s3.door.chance)
     servers = []
     if settings.s3_listen:
-        servers.append(_Server("s3_listen", settings.s3_listen, application))
+        servers.append(_Server("s3_listen", settings.s3_listen, application, http=protocol))
     if settings.s3_tls_listen:
         if settings.s3_tls_certificate:
             certificate = Certificate(Path(settings.s3_tls_certificate), Path(settings.s3_tls_key))
         else:
             certificate = own_certificate(home, now)
-        servers.append(_Server("s3_tls_listen", settings.s3_tls_listen, application, certificate))
+        servers.append(
+            _Server("s3_tls_listen", settings.s3_tls_listen, application, certificate, http=protocol)
+        )
     return servers
 
 
@@ -99,16 +103,22 @@ class _Server(uvicorn.Server):
     """uvicorn without its own signal handling, which would end the process before our rooms are closed."""
 
     def __init__(
-        self, setting: str, address: str, application: ASGIApp, certificate: Certificate | None = None
+        self,
+        setting: str,
+        address: str,
+        application: ASGIApp,
+        certificate: Certificate | None = None,
+        *,
+        http: type[asyncio.Protocol] = HttpToolsProtocol,
     ) -> None:
-        """A server on an address, which `setting` named."""
+        """A server on an address, which `setting` named; `http` reads what comes."""
         host, port = host_and_port(address)
         super().__init__(
             uvicorn.Config(
                 application,
                 host=host,
                 port=port,
-                http="httptools",
+                http=http,
                 ws="none",
                 loop="none",
                 lifespan="off",

@@ -43,6 +43,7 @@ def _broken_rule(name: str) -> str:
         (name[:1] not in {"-", "."}, "it must begin with a letter or a digit"),
         (name[-1:] not in {"-", "."}, "it must end with a letter or a digit"),
         (".." not in name, "two dots may not stand side by side"),
+        (".-" not in name and "-." not in name, "a dot and a hyphen may not stand side by side"),
         (not _is_address(name), "it must not look like an IP address"),
         (not name.startswith(_RESERVED_PREFIXES), "its beginning is reserved"),
         (not name.endswith(_RESERVED_SUFFIXES), "its ending is reserved"),

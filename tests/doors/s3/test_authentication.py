@@ -205,6 +205,13 @@ def test_a_clock_too_far_off_is_told(minutes: int) -> None:
     assert identify(signed(), NOW + (minutes // 16) * 14 * 60_000_000)
 
 
+@pytest.mark.parametrize("stamp", ["19500707T215304Z", "20100707T215304Z", "99990707T215304Z"])
+def test_a_date_far_off_is_told_before_its_credential_is_looked_at(stamp: str) -> None:
+    error = refused(changed(signed(), x_amz_date=stamp))
+    assert (error.code, error.status) == ("RequestTimeTooSkewed", 403)
+    assert error.fields["RequestTime"] == stamp
+
+
 @pytest.mark.parametrize("date", [None, "", "yesterday", "20251309T000000Z", "99999999999999"])
 def test_a_request_without_a_readable_date_is_denied(date: str | None) -> None:
     error = refused(changed(signed(), x_amz_date=date))

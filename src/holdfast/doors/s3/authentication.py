@@ -109,7 +109,7 @@ class Authentication:
         if old:
             raise _second_version()
         if authorization is not None:
-            claim = self._in_header(authorization, wire.headers)
+            claim = self._in_header(authorization, wire.headers, now)
         elif in_query:
             claim = self._in_query(wire.query, now)
         else:
@@ -117,7 +117,6 @@ class Authentication:
         payload = _payload(wire, claim)
         signer = await self._signer(claim.access)
         _refuse_token(wire)
-        _check_time(claim, wire, now)
         _check_signed(claim, wire.headers)
         key = self._check_signature(claim, wire, signer, payload)
         chunks = None
@@ -167,7 +166,7 @@ class Authentication:
 
     # --- the two places of a signature -------------------------------------------------------------------
 
-    def _in_header(self, authorization: str, headers: Mapping[str, str]) -> _Claim:
+    def _in_header(self, authorization: str, headers: Mapping[str, str], now: int) -> _Claim:
         usual = _USUAL.fullmatch(authorization)
         credential, signed, signature = usual.groups() if usual else _header_fields(authorization)
         access, date = self._scope(
@@ -176,6 +175,7 @@ class Authentication:
             "The authorization header is malformed; the Credential",
         )
         stamp, time = _signed_at(headers)
+        _check_time(time, headers, now)
         if stamp[:8] != date:
             raise _malformed(f'Invalid credential date "{date}". It is not the request\'s date "{stamp[:8]}"')
         return _Claim(access, date, self._region, signed, signature, stamp, time, None)
@@ -364,11 +364,12 @@ def _expires(text: str) -> int:
     return seconds
 
 
-def _check_time(claim: _Claim, wire: Wire, now: int) -> None:
-    if claim.expires_seconds is None and abs(now - claim.time) > SKEW_SECONDS * MICROSECONDS:
+def _check_time(time: int, headers: Mapping[str, str], now: int) -> None:
+    """A clock that is wrong by days is told so, not that its credential has another day than its header."""
+    if abs(now - time) > SKEW_SECONDS * MICROSECONDS:
         raise S3Error(
             "RequestTimeTooSkewed",
-            RequestTime=wire.headers.get("x-amz-date") or wire.headers.get("date", ""),
+            RequestTime=headers.get("x-amz-date") or headers.get("date", ""),
             ServerTime=time_text(now),
             MaxAllowedSkewMilliseconds=SKEW_SECONDS * 1000,
         )

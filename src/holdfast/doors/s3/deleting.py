@@ -105,6 +105,7 @@ def _entry(node: Node) -> Entry:
 async def _outcome(door: Door, request: S3Request, entry: Entry, *, bypass: bool, quiet: bool) -> str:
     named = element("Key", entry.key) + optional("VersionId", entry.version_id)
     try:
+        _demand_form(entry.version_id)
         deleted = await _delete(door, request, entry, bypass)
     except (S3Error, Failure) as failure:
         error = failure if isinstance(failure, S3Error) else as_s3_error(failure)
@@ -115,6 +116,14 @@ async def _outcome(door: Door, request: S3Request, entry: Entry, *, bypass: bool
     if deleted.marker:
         told = "<DeleteMarker>true</DeleteMarker>" + optional("DeleteMarkerVersionId", deleted.version_id)
     return group("Deleted", named, told)
+
+
+def _demand_form(version_id: str | None) -> None:
+    """Raises S3Error NoSuchVersion for what no version can be called: of many keys one is no bad request."""
+    try:
+        wanted_version(version_id)
+    except S3Error as error:
+        raise S3Error("NoSuchVersion") from error
 
 
 async def _delete(door: Door, request: S3Request, entry: Entry, bypass: bool) -> Deleted:

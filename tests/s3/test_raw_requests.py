@@ -1,0 +1,202 @@
+"""Requests that no SDK sends: odd, missing or unreadable headers, bodies that are cut, wrong dates."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from defusedxml import ElementTree
+from tests.judges.cloud import Account, Endpoint
+from tests.judges.wire import Wire
+from tests.s3.refusals import refusal
+
+BODY = b"abc"
+WAIT_SECONDS = 20
+
+
+class Sender:
+    """Sends requests signed as they should be, then changed."""
+
+    def __init__(self, endpoint: Endpoint, account: Account) -> None:
+        self._endpoint = endpoint
+        self._wire = Wire(endpoint, account)
+
+    def connect(self) -> socket.socket:
+        parts = urlsplit(self._endpoint.url)
+        host = parts.hostname or ""
+        line = socket.create_connection((host, parts.port or 0), timeout=WAIT_SECONDS)
+        if self._endpoint.ca is None:
+            return line
+        context = ssl.create_default_context(cafile=str(self._endpoint.ca))
+        return context.wrap_socket(line, server_hostname=host)
+
+    def lines(
+        self,
+        method: str,
+        path: str,
+        *,
+        sent: Mapping[str, str] | None = None,
+        changed: Mapping[str, str | None] | None = None,
+    ) -> bytes:
+        """The head of a request: `sent` is signed with it, `changed` afterwards; None takes a header away."""
+        headers = {"Host": self._endpoint.address, **self._wire.signed(method, path, headers=sent)}
+        headers.setdefault("Content-Length", str(len(BODY)))
+        for name, value in (changed or {}).items():
+            headers = {one: text for one, text in headers.items() if one.lower() != name.lower()}
+            if value is not None:
+                headers[name] = value
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+    def put(
+        self,
+        path: str,
+        *,
+        body: bytes = BODY,
+        sent: Mapping[str, str] | None = None,
+        changed: Mapping[str, str | None] | None = None,
+    ) -> tuple[int, str]:
+        """Status and S3's code of a PUT."""
+        return self.answer(self.lines("PUT", path, sent=sent, changed=changed) + body)
+
+    def answer(self, request: bytes) -> tuple[int, str]:
+        """Status and S3's code of whatever is sent."""
+        with self.connect() as line:
+            line.sendall(request)
+            return read_answer(line)
+
+
+def read_answer(line: socket.socket) -> tuple[int, str]:
+    """Status and S3's code of the next answer on the line."""
+    came = b""
+    while b"\r\n\r\n" not in came:
+        piece = line.recv(65536)
+        assert piece, came
+        came += piece
+    head, _, body = came.partition(b"\r\n\r\n")
+    fields = dict(one.lower().split(": ", 1) for one in head.decode().split("\r\n")[1:])
+    while len(body) < int(fields.get("content-length", "0")):
+        body += line.recv(65536)
+    status = int(head.split()[1])
+    if status < 300:
+        return status, ""
+    assert fields["content-type"] == "application/xml"
+    assert fields["x-amz-request-id"]
+    return status, ElementTree.fromstring(body).findtext("Code") or ""
+
+
+@pytest.fixture
+def sender(endpoint: Endpoint, owner: Account) -> Sender:
+    return Sender(endpoint, owner)
+
+
+@pytest.mark.parametrize("length", ["", "-1", "abc", "3\r\nContent-Length: 4"])
+def test_a_length_that_is_none_is_refused_in_a_document(sender: Sender, bucket: str, length: str) -> None:
+    assert sender.put(f"/{bucket}/a", changed={"Content-Length": length}) == (400, "BadRequest")
+
+
+@pytest.mark.parametrize("request_line", [b"NONSENSE\r\n\r\n", b"FETCH / HTTP/1.1\r\nHost: a\r\n\r\n"])
+def test_what_is_no_http_is_refused_in_a_document(sender: Sender, request_line: bytes) -> None:
+    assert sender.answer(request_line) == (400, "BadRequest")
+
+
+def test_an_object_needs_a_length(sender: Sender, bucket: str) -> None:
+    refused = sender.put(f"/{bucket}/a", body=b"", changed={"Content-Length": None})
+    assert refused == (411, "MissingContentLength")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"User-Agent": ""},
+        {"User-Agent": None},
+        {"Content-Type": ""},
+        {"Expect": ""},
+        {"Expect": "200-ok"},
+        {"Date": ""},
+        {"Date": "Bad Date"},
+        {"Date": "Tue, 07 Jul 1950 21:53:04 GMT"},
+    ],
+)
+def test_headers_that_say_nothing_needed_may_be_odd(
+    sender: Sender, bucket: str, changed: dict[str, str | None]
+) -> None:
+    assert sender.put(f"/{bucket}/a", changed=changed) == (200, "")
+
+
+@pytest.mark.parametrize(
+    ("changed", "refused"),
+    [
+        ({"X-Amz-Date": ""}, (403, "AccessDenied")),
+        ({"X-Amz-Date": "Bad Date"}, (403, "AccessDenied")),
+        ({"X-Amz-Date": None}, (403, "AccessDenied")),
+        ({"X-Amz-Date": "19500707T215304Z"}, (403, "RequestTimeTooSkewed")),
+        ({"X-Amz-Date": "20100707T215304Z"}, (403, "RequestTimeTooSkewed")),
+        ({"X-Amz-Date": "20500707T215304Z"}, (403, "RequestTimeTooSkewed")),
+        ({"X-Amz-Date": "99990707T215304Z"}, (403, "RequestTimeTooSkewed")),
+        ({"Authorization": None}, (403, "AccessDenied")),
+        ({"Authorization": ""}, (403, "AccessDenied")),
+        ({"Authorization": "AWS HAHAHA"}, (400, "InvalidArgument")),
+        ({"Authorization": "AWS4-HMAC-SHA256 Credential=HAHAHA"}, (400, "AuthorizationHeaderMalformed")),
+        ({"Host": "elsewhere.example"}, (403, "SignatureDoesNotMatch")),
+        ({"X-Amz-Content-SHA256": "short"}, (400, "InvalidArgument")),
+        ({"X-Amz-Content-SHA256": None}, (400, "InvalidRequest")),
+    ],
+)
+def test_a_request_that_is_not_signed_as_it_came_is_refused(
+    sender: Sender, bucket: str, changed: dict[str, str | None], refused: tuple[int, str]
+) -> None:
+    assert sender.put(f"/{bucket}/a", changed=changed) == refused
+
+
+@pytest.mark.parametrize("seconds", [-16 * 60, 16 * 60])
+def test_a_clock_sixteen_minutes_off_is_told(sender: Sender, bucket: str, seconds: int) -> None:
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + seconds))
+    refused = sender.put(f"/{bucket}/a", changed={"X-Amz-Date": stamp})
+    assert refused == (403, "RequestTimeTooSkewed")
+
+
+@pytest.mark.parametrize(
+    ("md5", "refused"),
+    [
+        ("", (400, "InvalidDigest")),
+        ("YWJyYWNhZGFicmE=", (400, "InvalidDigest")),
+        ("no base64", (400, "InvalidDigest")),
+        ("rL0Y20zC+Fzt72VPzMSk2A==", (400, "BadDigest")),
+    ],
+)
+def test_a_digest_is_looked_at(sender: Sender, bucket: str, md5: str, refused: tuple[int, str]) -> None:
+    assert sender.put(f"/{bucket}/a", sent={"Content-MD5": md5}) == refused
+
+
+def test_who_waits_for_continue_is_refused_before_the_body(sender: Sender, bucket: str, s3: Any) -> None:
+    waiting = {"Expect": "100-continue"}
+    with sender.connect() as line:
+        line.sendall(sender.lines("PUT", f"/{bucket}-none/a", changed=waiting))
+        assert read_answer(line) == (404, "NoSuchBucket")
+    with sender.connect() as line:
+        line.sendall(sender.lines("PUT", f"/{bucket}/a", changed=waiting))
+        assert line.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        line.sendall(BODY)
+        assert read_answer(line) == (200, "")
+    assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == BODY
+
+
+@pytest.mark.parametrize("size", [1000, 20 << 20])
+def test_a_body_cut_midway_changes_nothing(sender: Sender, bucket: str, s3: Any, size: int) -> None:
+    new = {"Content-Length": str(size)}
+    for key, before in (("old", b"as it was"), ("none", None)):
+        if before is not None:
+            s3.put_object(Bucket=bucket, Key=key, Body=before)
+        with sender.connect() as line:
+            line.sendall(sender.lines("PUT", f"/{bucket}/{key}", changed=new))
+            line.sendall(b"x" * (size // 2))
+    time.sleep(0.3)
+    assert s3.get_object(Bucket=bucket, Key="old")["Body"].read() == b"as it was"
+    assert refusal(s3.get_object, Bucket=bucket, Key="none") == (404, "NoSuchKey")
+    assert [one["Key"] for one in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["old"]
