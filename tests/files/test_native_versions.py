@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from tests.files.cloud import ALICE, CHUNK, CLOSING, Cloud
 from tests.files.kept import new, part
 
-from holdfast.files import store_references, store_versions
-from holdfast.files.attributes import NOTHING, Attributes, Conditions
+from holdfast.files import locking, store_references, store_versions
+from holdfast.files.attributes import NOTHING, Attributes, Conditions, Retention
 from holdfast.files.bucket_records import BucketRecords
+from holdfast.files.bucket_settings import ObjectLock
 from holdfast.files.committing import NOTHING_YET
 from holdfast.files.histories import Histories
 from holdfast.files.multiparts import Multiparts
@@ -83,6 +85,28 @@ async def test_clients_write_and_remove_under_a_bucket_s_versioning(cloud: Cloud
     assert await code_of(cloud.ask(marked)) == "object.unknown"
     assert await code_of(cloud.ask(control.BucketRemove(bucket="photos"))) == "bucket.not_empty"
     assert await cloud.database.read(store_versions.usage_of, ALICE) == (2 * CHUNK, 2)
+
+
+async def test_what_a_client_writes_gets_the_lock_that_its_bucket_gives(cloud: Cloud) -> None:
+    door = Door(cloud)
+    bucket = await door.bucket("on")
+    before = await cloud.put("cat", tag="1")
+    lock = ObjectLock(mode="COMPLIANCE", days=1)
+    await door.buckets.change(bucket.id, lambda _, old: msgspec.structs.replace(old, object_lock=lock))
+    written = await cloud.put("cat", metadata={"Colour": "red"}, tag="2")
+    bucket = await door.bucket()
+    found = await door.histories.find(bucket, "cat")
+    assert found.version_id == written.version_id
+    assert found.parsed.retention == Retention(mode="COMPLIANCE", until=found.created + locking.DAY)
+    assert (found.parsed.metadata, found.parsed.checksum_algorithm) == ({"colour": "red"}, "CRC64NVME")
+    opened = await cloud.ask(control.ReadOpen(bucket="photos", key="cat"))
+    assert opened.version.metadata == {"Colour": "red"}
+    assert await code_of(door.histories.delete(bucket, "cat", written.version_id)) == "version.locked"
+    # A client can hide it, as everybody can; what was there before the lock is not kept by it.
+    await cloud.ask(control.ObjectRemove(bucket="photos", key="cat"))
+    assert (await door.histories.find(bucket, "cat", written.version_id)).state == "noncurrent"
+    assert (await door.histories.delete(bucket, "cat", "null")).version_id == "null"
+    assert before.version_id != written.version_id
 
 
 async def test_the_gateway_commits_an_upload_as_it_says(cloud: Cloud) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Sequence
 
 from tests.files.kept import Keeping, new
@@ -125,3 +126,16 @@ async def test_an_object_is_renamed_whole_and_at_once(database: Database) -> Non
     assert (found.etag, found.stream, found.sealed_as) == ("e1", 3, "photos/old")
     assert [row.name for row in (await keeping.histories.list(bucket)).rows] == ["new"]
     assert await outcomes([keeping.histories.rename(bucket, "new", "new")]) == {"request.invalid": 1}
+
+
+async def test_the_marker_that_a_rename_leaves_can_be_named_and_removed(database: Database) -> None:
+    keeping = Keeping(database)
+    bucket = await keeping.bucket(versioning="on")
+    await keeping.histories.add(bucket, "old", new("e"))
+    renamed = await keeping.histories.rename(bucket, "old", "new")
+    marker = (await keeping.histories.list_versions(bucket, "old")).rows[0]
+    assert marker.marker
+    assert re.fullmatch("[0-9a-f]{32}", marker.version_id)
+    assert marker.version_id != renamed.version_id
+    assert (await keeping.histories.delete(bucket, "old", marker.version_id)).marker
+    assert (await keeping.histories.find(bucket, "old")).etag == "e"

@@ -9,11 +9,11 @@ import pytest
 from tests.gateway.cloud import AnyBody, GatewayCloud, told
 
 from holdfast.files.attributes import Attributes
-from holdfast.files.records import Multipart, Part, Version
+from holdfast.files.records import Multipart, NewVersion, Part, Piece, Version
 from holdfast.gateway import digests
 from holdfast.gateway.body import BytesBody
 from holdfast.gateway.wish import PutWish
-from holdfast.world.errors import Failure
+from holdfast.world.errors import Failure, Refusal
 from holdfast.world.simulated.chance import SimulatedChance
 
 MB = 1 << 20
@@ -185,6 +185,40 @@ def test_a_version_moves_to_another_class_and_shows_the_same(kind: str) -> None:
         return await cloud.shards()
 
     assert told(story) == (0 if kind == "small" else 6)
+
+
+@pytest.mark.parametrize("kind", ["stream", "parts"])
+def test_a_copy_of_what_is_moved_meanwhile_is_of_where_it_is_now(kind: str) -> None:
+    async def story(cloud: GatewayCloud) -> int:
+        content = chance.bytes({"stream": 2 * MB, "parts": 5 * MB + 90_000}[kind])
+        if kind == "parts":
+            seen = await multipart(cloud, "key", [content[: 5 * MB], content[5 * MB :]])
+        else:
+            seen = await cloud.put("key", content)
+        upload = await cloud.multiparts.create(cloud.bucket, "made of parts", "small", Attributes())
+        spans = [await cloud.gateway.places.spans(seen, 0, seen.size)]
+        await cloud.gateway.rewrite(seen, "tiny")
+        if kind == "parts":
+            # Seen together with its pieces, before they went.
+            streams = [span.content.stream for span in spans[0]]
+            copied = NewVersion(
+                seen.content, Attributes(), "e", copied_from=seen.id,
+                pieces=[Piece(0, n, 0, "", "", *span.content) for n, span in enumerate(spans[0], 1)],
+            )  # fmt: skip
+            assert len(streams) == 2
+            with pytest.raises(Refusal) as refused:
+                await cloud.histories.add(cloud.bucket, "copy", copied)
+            assert (refused.value.code, refused.value.facts["moved"]) == ("precondition.conflict", True)
+            return 0
+        copy = await cloud.gateway.copy(seen, cloud.bucket, cloud.bucket, "copy", PutWish())
+        part = await cloud.gateway.copy_part(upload, 1, seen, 0, seen.size, PutWish())
+        made = await complete(cloud, upload, [part])
+        await cloud.world_turns(200)
+        assert await cloud.get(copy) == content
+        assert await cloud.get(made) == content
+        return 1
+
+    told(story)
 
 
 def test_what_no_gateway_can_open_stays_where_it_is() -> None:

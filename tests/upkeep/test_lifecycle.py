@@ -211,6 +211,18 @@ async def test_a_null_version_that_took_the_place_of_another_is_left_alone(shelv
     assert await shelves.keys(bucket) == ["cat", "cat-"]
 
 
+async def test_what_became_the_latest_since_it_was_read_is_left_alone(shelves: Shelves) -> None:
+    bucket = await shelves.bucket("photos", rule(noncurrent_days=1))
+    old = await shelves.put(bucket, size=5)
+    new = await shelves.put(bucket, size=6)
+    shelves.clock.forward(3 * DAY)
+    work, plan = await planned(shelves, bucket)
+    assert len(plan.actions) == 1
+    await shelves.histories.delete(bucket, "cat", new.version_id)
+    await work.do(plan)
+    assert (await shelves.histories.find(bucket, "cat")).version_id == old.version_id
+
+
 async def test_rules_that_changed_since_they_were_read_are_read_again(shelves: Shelves) -> None:
     bucket = await shelves.bucket("photos", rule(expire_days=1), versioning="off")
     await shelves.put(bucket)

@@ -72,8 +72,8 @@ def put_part(connection: Connection, multipart: Multipart, new: NewPart, now: in
     """
     if not store_multiparts.is_open(connection, multipart.id):
         raise unknown_multipart(multipart.upload_id)
-    if new.copied_from is not None and not store_versions.version_exists(connection, new.copied_from):
-        raise Refusal("object.unknown", "The version that was to be copied is gone.")
+    if new.copied_from is not None:
+        writing.check_source(connection, new.copied_from, [new.content.stream])
     content = new.content
     if new.keep is not None:
         content = content._replace(small=new.keep(connection))

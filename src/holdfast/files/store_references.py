@@ -39,6 +39,11 @@ def release(
         remove_small(connection, small)
 
 
+def held(connection: Connection, streams: Sequence[int | None]) -> bool:
+    """Whether something refers to each of the streams: then they are not doomed."""
+    return not _unreferenced(connection, "stream", streams)
+
+
 def _unreferenced(connection: Connection, column: str, wanted: Iterable[int | None]) -> list[int]:
     """Those that no version, piece or part refers to, in order."""
     asked = sorted({number for number in wanted if number is not None})

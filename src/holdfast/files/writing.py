@@ -9,13 +9,14 @@ again for neighbours' sake too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
 from sqlalchemy import Connection
 
 from holdfast.files import attributes as packing
-from holdfast.files import history, locking, outbox, store_buckets, store_versions
+from holdfast.files import history, locking, outbox, store_buckets, store_references, store_versions
 from holdfast.files.attributes import ANYHOW, Conditions
 from holdfast.files.records import NULL, Bucket, Content, Deleted, NewVersion, Version, pack_metadata
 from holdfast.files.store_versions import Known, Looked
@@ -31,7 +32,11 @@ class LostRaceError(Exception):
 
 
 class Removal(NamedTuple):
-    """A delete as it was asked for."""
+    """A delete as it was asked for.
+
+    `state`: what the named version must be, where that matters: one that was noncurrent when it was looked at
+    may have become the key's latest since. Empty: whatever it is.
+    """
 
     version_id: str | None = None
     conditions: Conditions = ANYHOW
@@ -39,6 +44,7 @@ class Removal(NamedTuple):
     event: str = ""
     marker_event: str = ""
     who: Mapping[str, str] = {}
+    state: str = ""
 
 
 def look(connection: Connection, bucket_id: int, key: bytes) -> Looked:
@@ -81,14 +87,35 @@ def put(
             gone.
     """
     history.check(conditions, history.visible(looked.latest))
-    if new.copied_from is not None and not store_versions.version_exists(connection, new.copied_from):
-        raise Refusal("object.unknown", "The version that was to be copied is gone.")
+    if new.copied_from is not None:
+        streams = [new.content.stream, *[piece.stream for piece in new.pieces]]
+        check_source(connection, new.copied_from, streams)
     content = new.content
     if new.keep is not None:
         content = content._replace(small=new.keep(connection))
     count = len(new.pieces) if part_count is None else part_count
     version = _row(looked, key, new._replace(content=content), now)._replace(part_count=count)
-    return _add(connection, looked, version, new, now)
+    return _add(connection, looked, _kept_by_default(looked.bucket, version, now), new, now)
+
+
+def check_source(connection: Connection, copied_from: int, streams: Sequence[int | None]) -> None:
+    """Raises unless the version is there and its bytes still lie in these streams.
+
+    A version keeps its row when its bytes are moved to another class; the streams that held them go.
+
+    Raises:
+        Refusal: "object.unknown" for a version that is gone; "precondition.conflict" with the fact `moved`
+            for one whose bytes were moved.
+    """
+    if not store_versions.version_exists(connection, copied_from):
+        raise Refusal("object.unknown", "The version that was to be copied is gone.")
+    if not store_references.held(connection, streams):
+        raise Refusal(
+            "precondition.conflict",
+            "The bytes that were to be copied were moved meanwhile.",
+            advice="Look up again where they are.",
+            moved=True,
+        )
 
 
 def put_marker(
@@ -121,6 +148,8 @@ def remove_version(
         LostRaceError: it, or the one that follows it, has changed since it was seen.
         Refusal: "version.locked", "precondition.failed".
     """
+    if removal.state not in {"", version.state}:
+        raise history.failed("The version does not stand where it stood in its key's history.")
     history.check(removal.conditions, version)
     _check_lock(version.attributes, now, bypass=removal.bypass_governance)
     following = None
@@ -173,6 +202,18 @@ def _add(connection: Connection, looked: Looked, version: Version, new: NewVersi
         store_versions.add_usage(connection, bucket, version.version_id, version.size, now, sign=1)
     tell(connection, bucket, version.key, version, new.event, new.who, now)
     return version
+
+
+def _kept_by_default(bucket: Bucket, version: Version, now: int) -> Version:
+    """With the retention that the bucket gives to whatever comes without one, by whichever door."""
+    settings = bucket.parsed
+    if settings.object_lock is None or not settings.object_lock.mode:
+        return version
+    shown = version.parsed
+    if shown.retention is not None:
+        return version
+    kept = msgspec.structs.replace(shown, retention=locking.default_retention(settings, now))
+    return version._replace(attributes=packing.pack(kept))
 
 
 def _row(looked: Looked, key: bytes, new: NewVersion, now: int) -> Version:
@@ -270,5 +311,6 @@ def rename(
     new = NewVersion(content, held.parsed, held.etag, pieces=pieces, version_id=version_id)
     version = put(connection, looked, keys[1], new, conditions[1], now)
     removal = Removal()
-    put_marker(connection, before, keys[0], f"{version_id[:-1]}r", removal, now)
+    marker_id = f"{version_id[:-1]}{int(version_id[-1], 16) ^ 1:x}"
+    put_marker(connection, before, keys[0], marker_id, removal, now)
     return version

@@ -7,7 +7,7 @@ key is shared, and nothing small is: it costs as much to share as to seal.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from string import hexdigits
@@ -25,7 +25,7 @@ from holdfast.gateway.whereabouts import Whereabouts
 from holdfast.gateway.wish import PutWish
 from holdfast.gateway.writing import Finish, Target, Writer
 from holdfast.protocol.nouns import ClassInfo
-from holdfast.world.errors import Trouble
+from holdfast.world.errors import Refusal, Trouble
 
 T = TypeVar("T")
 
@@ -33,6 +33,8 @@ REWRITTEN = PutWish(etag="opaque")
 """Nothing is computed of bytes that are only moved."""
 IDS_AT_A_TIME = 10_000
 MD5_DIGITS = 32
+MOVES_MAX = 3
+"""How often the bytes of a source may be moved while it is copied."""
 
 
 class Copier:
@@ -51,6 +53,22 @@ class Copier:
         self, source: Version, bucket: Bucket, key: str, wish: PutWish, source_key: bytes | None
     ) -> Version:
         """As `Gateway.copy` says."""
+        return await self._from(source, lambda version: self._copy(version, bucket, key, wish, source_key))
+
+    async def _from(self, source: Version, work: Callable[[Version], Awaitable[T]]) -> T:
+        """Works on a version, and again where its bytes are if they were moved meanwhile."""
+        for _ in range(MOVES_MAX):
+            try:
+                return await work(source)
+            except Refusal as refusal:
+                if not refusal.facts.get("moved"):
+                    raise
+                source = await self._whereabouts.again(source)
+        return await work(source)
+
+    async def _copy(
+        self, source: Version, bucket: Bucket, key: str, wish: PutWish, source_key: bytes | None
+    ) -> Version:
         target = Target(bucket.tenant, bucket.name, key, wish.storage_class or bucket.storage_class)
         spans = await self._whereabouts.spans(source, 0, source.size)
         known = _known_digests(source, spans)
@@ -71,6 +89,19 @@ class Copier:
         source_key: bytes | None,
     ) -> Part:
         """As `Gateway.copy_part` says."""
+        return await self._from(
+            source, lambda version: self._copy_part(multipart, number, version, span, wish, source_key)
+        )
+
+    async def _copy_part(
+        self,
+        multipart: Multipart,
+        number: int,
+        source: Version,
+        span: tuple[int, int],
+        wish: PutWish,
+        source_key: bytes | None,
+    ) -> Part:
         start, stop = span
         target = Target(
             multipart.tenant,

@@ -8,7 +8,7 @@ from holdfast.files.records import Version
 from holdfast.gateway.reading import Span
 from holdfast.gateway.small import name_of
 from holdfast.world.database import Database
-from holdfast.world.errors import Trouble
+from holdfast.world.errors import Refusal, Trouble
 
 BUCKET_NAMES_MAX = 10_000
 
@@ -44,6 +44,14 @@ class Whereabouts:
             for piece in pieces
             if piece.offset < stop and start < piece.offset + piece.size
         ]
+
+    async def again(self, version: Version) -> Version:
+        """The same version as it is now; raises Refusal("object.unknown" | "bucket.unknown")."""
+        bucket = await self._database.read(known_bucket, version.bucket_id)
+        found = await self._histories.find(bucket, version.name, version.s3_version_id)
+        if found.version_id != version.version_id:
+            raise Refusal("object.unknown", "The version was removed.", advice="Name another one.")
+        return found
 
     async def bucket_name(self, bucket_id: int) -> str:
         """The name that belongs to this number for ever; raises Refusal("bucket.unknown")."""

@@ -211,6 +211,7 @@ class Lifecycle:
                 event=EXPIRED,
                 marker_event=MARKED,
                 who=WHO,
+                state=row.state if named else "",
             ),
         )
 
