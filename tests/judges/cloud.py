@@ -53,6 +53,7 @@ class Account(NamedTuple):
     canonical_id: str
     display_name: str
     email: str
+    account: str = ""
 
     def environment(self, endpoint: Endpoint) -> dict[str, str]:
         """Variables that AWS's SDKs and most programs read."""
