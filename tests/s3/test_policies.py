@@ -1,4 +1,4 @@
-"""Bucket policies action by action and condition by condition, asked by another tenant and by nobody known."""
+"""Bucket policies action by action and condition by condition, asked by a tenant and by nobody known."""
 
 from __future__ import annotations
 
@@ -78,17 +78,15 @@ def test_each_action_on_objects_is_allowed_and_denied_by_name(
     s3: Any, s3_other: Any, s3_visitor: Any, bucket: str, action: str
 ) -> None:
     s3.put_object(Bucket=bucket, Key="a", Body=b"x")
-    names = [action, "s3:GetObject"] if action == "s3:GetObjectAttributes" else action
+    names = [action, "s3:GetObject"] if action == "s3:GetObjectAttributes" else [action]
     put_policy(s3, bucket, rule(bucket, names, on="/a"))
-    method, words = ACTIONS[action]
-    words = {"Bucket": bucket, "Key": "a", **words}
+    named = {"Bucket": bucket, "Key": "a"}
     for client in (s3_other, s3_visitor):
-        for other_action, (other_method, other_words) in ACTIONS.items():
-            if other_action not in names:
-                refused = refusal(
-                    getattr(client, other_method), **{**words, **other_words, "Bucket": bucket, "Key": "a"}
-                )
-                assert refused == DENIED, other_action
+        for another, (its_method, its_words) in ACTIONS.items():
+            if another not in names:
+                assert refusal(getattr(client, its_method), **named, **its_words) == DENIED, another
+    method, words = ACTIONS[action]
+    words = {**named, **words}
     for client in (s3_other, s3_visitor):
         if action == "s3:DeleteObject":
             s3.put_object(Bucket=bucket, Key="a", Body=b"x")
