@@ -278,12 +278,12 @@ def _many(
     spent = {name: now - before[name] for name, now in server.cpu().items()}
     took = sorted(ended.latencies)
     return {
-        "per_s": round(ended.count / ended.seconds, 1),
+        "per_s": round(ended.answered / ended.seconds, 1),
         "p50_ms": round(took[len(took) // 2] * 1e3, 3),
         "p99_ms": round(took[len(took) * 99 // 100] * 1e3, 3),
-        **{f"{name}_cpu_ms": round(cpu / ended.count * 1e3, 3) for name, cpu in spent.items()},
+        **{f"{name}_cpu_ms": round(cpu / ended.answered * 1e3, 3) for name, cpu in spent.items()},
         **({"failed": sum(ended.failures.values())} if ended.failures else {}),
-        "count": ended.count,
+        "count": ended.answered,
     }
 
 

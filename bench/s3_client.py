@@ -20,7 +20,7 @@ _NO_BODY = {204, 304}
 class Outcome(NamedTuple):
     """How many were answered, in what time, how long each took, and which answers were no success."""
 
-    count: int
+    answered: int
     seconds: float
     latencies: list[float]
     failures: dict[int, int]

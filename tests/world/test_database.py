@@ -82,6 +82,15 @@ async def test_a_transaction_returns_what_its_function_returns(any_database: Dat
     assert await any_database.read(numbers) == [7]
 
 
+async def test_a_peek_sees_what_was_committed_and_cannot_write(any_database: Database) -> None:
+    for number in range(3):
+        await any_database.transact(add, number)
+        assert await any_database.peek(numbers) == list(range(number + 1))
+    with pytest.raises(AssertionError, match="must not write"):
+        await any_database.peek(add, 7)
+    assert await any_database.peek(numbers) == [0, 1, 2]
+
+
 async def test_what_was_committed_is_seen_by_the_next_read(any_database: Database) -> None:
     for number in range(20):
         await any_database.transact(add, number)

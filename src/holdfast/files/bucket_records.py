@@ -66,7 +66,7 @@ class BucketRecords:
 
     async def find(self, name: str) -> Bucket:
         """Raises Refusal("bucket.unknown")."""
-        return await self._database.read(bucket_named, name)
+        return await self._database.peek(bucket_named, name)
 
     async def create(
         self,

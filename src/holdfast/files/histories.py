@@ -105,7 +105,7 @@ class Histories:
             Refusal: "name.invalid"; "object.unknown", with the facts `marker` and `version_id` where a delete
                 marker hides the key.
         """
-        version = await self._database.read(writing.find, bucket, names.encode_key(key), version_id)
+        version = await self._database.peek(writing.find, bucket, names.encode_key(key), version_id)
         if version is None:
             raise unknown_version(bucket, key, version_id)
         if version.marker and version_id is None:

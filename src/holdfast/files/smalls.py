@@ -80,7 +80,7 @@ class Smalls:
 
     async def find(self, small: int) -> Kept | None:
         """The bytes, or the pack that holds them; None if the version that owned them is forgotten."""
-        return await self._database.read(find, small)
+        return await self._database.peek(find, small)
 
     async def waiting(self) -> list[Waiting]:
         """Every storage class of which something lies unpacked, by name."""

@@ -39,6 +39,15 @@ class Database(Protocol):
         """Runs `work(connection, ...)` on one consistent snapshot; writing is an error."""
         ...
 
+    async def peek(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """`read` for a row or a few by their index: done where it is asked for, if waiting costs more.
+
+        A database in a file is then read by the event loop itself, which everybody else waits for.
+        """
+        ...
+
     async def close(self) -> None:
         """Finishes what is under way and gives the connections back."""
         ...

@@ -284,6 +284,8 @@ class PostgresqlDatabase:
     ) -> T:
         return cast("T", await self._persist(Job(work, args, kwargs, reading=True)))
 
+    peek = read
+
     async def close(self) -> None:
         await self._crew.close()
 

@@ -65,6 +65,8 @@ class SimulatedDatabase:
         await self._answer(outcome="none")
         return result
 
+    peek = read
+
     async def close(self) -> None:
         await self._inner.close()
 
