@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -77,9 +77,9 @@ def code_of(answer: Answer) -> tuple[int, str]:
 
 
 @pytest.fixture
-def body(s3: Any, bucket: str) -> Iterator[Any]:
+def body(s3: Any, bucket: str) -> Callable[[str], bytes]:
     """Reads an object."""
-    yield lambda key: s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    return lambda key: s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
 
 def test_anybody_may_post_to_a_public_bucket(s3: Any, poster: Poster, bucket: str, body: Any) -> None:

@@ -187,7 +187,9 @@ class Application:
         origin = f"{'https' if exchange.secure else 'http'}://{exchange.host}"
         if self._hosts.place(exchange.host).bucket is None:
             origin += f"/{bucket_name}"
-        shown = showing.written_headers(self._door, request.bucket, version, version.parsed)
+        attributes = version.parsed
+        shown = showing.checksum_headers(attributes)
+        shown += showing.written_headers(self._door, request.bucket, version, attributes)
         return post_forms.answer(form, bucket_name, version, origin, shown)
 
     async def _website(self, exchange: Exchange, receive: Receive) -> S3Response:

@@ -136,9 +136,7 @@ def check_policy(form: Form, bucket_name: str, now: int) -> tuple[int, int | Non
     if _expiration(policy) <= now:
         raise _denied("Policy expired.")
     values = {**form.fields, "bucket": bucket_name, "key": form.key}
-    open_fields = {
-        name for name in values if name not in UNCONDITIONAL and not name.startswith("x-ignore-")
-    }
+    open_fields = {name for name in values if name not in UNCONDITIONAL and not name.startswith("x-ignore-")}
     sizes: tuple[int, int | None] = (0, None)
     conditions = policy.get("conditions")
     if not isinstance(conditions, list):
@@ -243,7 +241,9 @@ def answer(
     target = form.fields.get("success_action_redirect") or form.fields.get("redirect")
     if target and urlsplit(target).scheme in {"http", "https"}:
         return S3Response(
-            status=303, headers=[*headers, ("location", _redirect(target, bucket_name, key, version))]
+            status=303,
+            headers=[*headers, ("location", _redirect(target, bucket_name, key, version))],
+            object_size=version.size,
         )
     headers.append(("location", location))
     status = _STATUSES.get(form.fields.get("success_action_status", ""), 204)
@@ -257,7 +257,7 @@ def answer(
             etag(version.etag),
             namespace=False,
         )
-    return S3Response(status=status, headers=headers, content=content)
+    return S3Response(status=status, headers=headers, content=content, object_size=version.size)
 
 
 def _redirect(target: str, bucket_name: str, key: str, version: Version) -> str:
