@@ -58,7 +58,7 @@ class RequestBody:
 
     __slots__ = (
         "_came", "_claims", "_decoder", "_headers", "_left", "_pieces", "_receive", "_sha256", "gone", "over",
-        "size", "started",
+        "size", "started", "trailers",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +75,8 @@ class RequestBody:
         """Whether anything was asked for."""
         self.gone = False
         """Whether the client hung up."""
+        self.trailers: dict[str, str] = {}
+        """Checksums that came behind the body, by algorithm; known once it is over."""
         self._receive = receive
         self._headers = headers
         self._claims = claims
@@ -147,11 +149,12 @@ class RequestBody:
                     ClientComputedContentSHA256=self._claims.sha256,
                     S3ComputedContentSHA256=found,
                 )
-        return {
+        self.trailers = {
             checksums.ALGORITHM_OF[name]: value
             for name, value in trailer.items()
             if name in checksums.ALGORITHM_OF
         }
+        return self.trailers
 
     async def read(self, limit: int) -> bytes:
         """All of a small body, its claims checked; raises S3Error EntityTooLarge past `limit`."""

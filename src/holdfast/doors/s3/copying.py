@@ -147,6 +147,8 @@ async def _bucket_of(door: Door, request: S3Request, name: str) -> tuple[Bucket,
 async def copy_object(door: Door, request: S3Request) -> S3Response:
     """PUT with a copy source."""
     headers = request.headers
+    if request.identity.anonymous:
+        raise S3Error("AccessDenied", "Anonymous users cannot copy objects.  Please authenticate.")
     replaces_metadata = _replaces(headers.get(_METADATA), "metadata")
     replaces_tags = _replaces(headers.get(_TAGGING), "tagging")
     source = await find_source(door, request)

@@ -145,7 +145,7 @@ async def list_objects(door: Door, request: S3Request) -> S3Response:
     if further and wish.delimiter:
         told.append(f"<NextMarker>{wish.encode(page.after or '')}</NextMarker>")
     owner = owner_line(await owner_of(door, request), "Owner")
-    told.append(contents(page.rows, wish.encode, owner))
+    told.append(contents(page.rows, wish.encode, owner, restores=_restores_asked(request)))
     told.append(common_prefixes(page.prefixes, wish.encode))
     return answer("ListBucketResult", told)
 
@@ -174,8 +174,7 @@ async def list_objects_v2(door: Door, request: S3Request) -> S3Response:
     owner = ""
     if query.get("fetch-owner", "").lower() == "true":
         owner = owner_line(await owner_of(door, request), "Owner")
-    restores = "RestoreStatus" in request.headers.get("x-amz-optional-object-attributes", "")
-    told.append(contents(page.rows, wish.encode, owner, restores=restores))
+    told.append(contents(page.rows, wish.encode, owner, restores=_restores_asked(request)))
     told.append(common_prefixes(page.prefixes, wish.encode))
     return answer("ListBucketResult", told)
 
@@ -206,7 +205,7 @@ async def list_object_versions(door: Door, request: S3Request) -> S3Response:
         told.append(f"<NextKeyMarker>{wish.encode(page.next_key or '')}</NextKeyMarker>")
         told.append(optional("NextVersionIdMarker", page.next_version))
     owner = owner_line(await owner_of(door, request), "Owner")
-    told.append(versions(page.rows, wish.encode, owner))
+    told.append(versions(page.rows, wish.encode, owner, restores=_restores_asked(request)))
     told.append(common_prefixes(page.prefixes, wish.encode))
     return answer("ListVersionsResult", told)
 
@@ -223,6 +222,10 @@ async def _versions_after(
             raise
         page = await door.histories.list_versions(*asked_for, None, wish.limit)
     return page
+
+
+def _restores_asked(request: S3Request) -> bool:
+    return "RestoreStatus" in request.headers.get("x-amz-optional-object-attributes", "")
 
 
 # --- entries -----------------------------------------------------------------------------------------------
@@ -252,7 +255,7 @@ def contents(rows: Sequence[Listed], encode: Encode, owner: str, *, restores: bo
     return "".join(lines)
 
 
-def versions(rows: Sequence[Listed], encode: Encode, owner: str) -> str:
+def versions(rows: Sequence[Listed], encode: Encode, owner: str, *, restores: bool = False) -> str:
     """`<Version>` or `<DeleteMarker>` of each row."""
     lines: list[str] = []
     for row in rows:
@@ -263,6 +266,7 @@ def versions(rows: Sequence[Listed], encode: Encode, owner: str) -> str:
             data = (
                 f"<ETag>&quot;{row.etag}&quot;</ETag>{_checksum(shown)}<Size>{row.size}</Size>"
                 f"<StorageClass>{shown.storage_class or STANDARD}</StorageClass>"
+                f"{_restore(shown) if restores else ''}"
             )
         lines.append(
             f"<{name}><Key>{encode(row.key.decode())}</Key><VersionId>{row.s3_version_id}</VersionId>"

@@ -14,7 +14,8 @@ import msgspec
 
 from holdfast.doors.s3 import checksums, conditions, encryption, listings, showing, storage_classes
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.new_object import announced, demand_size, new_object, write_conditions
+from holdfast.doors.s3.hosts import Hosts
+from holdfast.doors.s3.new_object import Announced, announced, demand_size, new_object, write_conditions
 from holdfast.doors.s3.ranges import PARTS_MAX, number, part_number
 from holdfast.doors.s3.request import S3Response
 from holdfast.doors.s3.settings_documents import leaf, need_leaf
@@ -70,6 +71,11 @@ class Chosen(NamedTuple):
 
 async def create_multipart_upload(door: Door, request: S3Request) -> S3Response:
     """POST ?uploads."""
+    if request.identity.anonymous:
+        # Whoever has no name could neither list the upload as its own nor be charged for what it leaves.
+        raise S3Error(
+            "AccessDenied", "Anonymous users cannot initiate multipart uploads.  Please authenticate."
+        )
     wanted = await new_object(door, request)
     algorithm, kind = checksums.upload_plan(request.headers)
     attributes = msgspec.structs.replace(wanted.attributes, checksum_algorithm=algorithm, checksum_type=kind)
@@ -108,12 +114,20 @@ async def upload_part(door: Door, request: S3Request) -> S3Response:
         part: Part = await door.gateway.put_part(multipart, wanted_number, request.body, wish)
     except Refusal as refusal:
         raise claims.in_s3(refusal) from refusal
-    headers = [("etag", f'"{part.etag}"')]
-    algorithm = wish.checksum or checksums.KEPT_UNASKED
-    if part.checksum_value:
-        headers.append((checksums.HEADERS[algorithm], part.checksum_value))
+    headers = [("etag", f'"{part.etag}"'), *_part_checksum(request, wish, claims, part)]
     headers += showing.sealing_headers(door, request.bucket, attributes)
     return S3Response(headers=headers, object_size=part.size)
+
+
+def _part_checksum(request: S3Request, wish: PutWish, claims: Announced, part: Part) -> list[tuple[str, str]]:
+    """The checksum that the part came with, else the one that is kept of it."""
+    named = claims.checksum
+    if named and named != wish.checksum:
+        value = claims.expected.get(named) or request.body.trailers.get(named, "")
+        return [(checksums.HEADERS[named], value)] if value else []
+    if not part.checksum_value:
+        return []
+    return [(checksums.HEADERS[wish.checksum or checksums.KEPT_UNASKED], part.checksum_value)]
 
 
 def part_wish(
@@ -372,6 +386,8 @@ async def _document(request: S3Request) -> bytes:
     count = await request.body.fill(memoryview(buffer))
     await request.body.ended()
     document = bytes(buffer[:count])
+    if not document:
+        raise S3Error("InvalidRequest", "You must specify at least one part")
     md5 = checksums.claimed_md5(request.headers)
     found = digests.base64_of(digests.digest_of("MD5", document)) if md5 else ""
     if found != md5:
@@ -545,7 +561,8 @@ def _completed(door: Door, request: S3Request, version: Version) -> S3Response:
     attributes = version.parsed
     name, key = request.bucket.name, request.object_key
     scheme = "https" if request.secure else "http"
-    location = f"{scheme}://{request.host}/{name}/{listings.url(key)}"
+    folder = f"/{name}" if Hosts(door.domains).place(request.host).bucket is None else ""
+    location = f"{scheme}://{request.host}{folder}/{listings.url(key)}"
     checksum = ""
     if attributes.checksum_value:
         checksum = element(
