@@ -14,12 +14,12 @@ import structlog
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from holdfast.app.certificates import Certificate, own_certificate
 from holdfast.app.rooms import Rooms, open_rooms
 from holdfast.app.s3_rooms import S3Rooms, gateway_offload
 from holdfast.app.settings import CoordinatorSettings, host_and_port, load_settings
+from holdfast.doors.http_limits import BoundedProtocol
 from holdfast.doors.rest.application import Readiness, build_application
 from holdfast.doors.rest.authentication import Authentication
 from holdfast.doors.s3.unreadable import protocol_of
@@ -109,7 +109,7 @@ class _Server(uvicorn.Server):
         application: ASGIApp,
         certificate: Certificate | None = None,
         *,
-        http: type[asyncio.Protocol] = HttpToolsProtocol,
+        http: type[asyncio.Protocol] = BoundedProtocol,
     ) -> None:
         """A server on an address, which `setting` named; `http` reads what comes."""
         host, port = host_and_port(address)

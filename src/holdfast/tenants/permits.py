@@ -35,6 +35,9 @@ ACTIONS: Final[dict[str, str]] = {
     "tenant.show": "see the tenant and the storage classes",
 }
 
+_WHOLE_BUCKET: Final = frozenset({"bucket.change", "bucket.remove"})
+"""What reaches beyond all prefixes: an empty bucket may have uploads under way, which go with it."""
+
 ACTION_OF: Final[dict[str, str]] = {
     "bucket-make": "bucket.make",
     "bucket-remove": "bucket.remove",
@@ -98,6 +101,8 @@ def allows(permit: Permit, action: str, bucket: str | None, key: str | None, now
         return Verdict(False, f"the access key is not for the bucket '{bucket}'")
     if key is not None and not any(key.startswith(prefix) for prefix in permit.prefixes):
         return Verdict(False, "the access key is for keys under " + _listed(permit.prefixes))
+    if key is None and action in _WHOLE_BUCKET and "" not in permit.prefixes:
+        return Verdict(False, "the access key is only for keys under " + _listed(permit.prefixes))
     return Verdict(True, "allowed by the access key's permit")
 
 
@@ -114,7 +119,7 @@ def allows_s3(permit: Permit, action: str, bucket: str | None, key: str | None) 
     ):
         return Verdict(False, f"the access key is not for the bucket '{bucket or ''}'")
     if "" not in permit.prefixes:
-        if key is None and ours == "bucket.change":
+        if key is None and ours in _WHOLE_BUCKET:
             return Verdict(False, "the access key is only for keys under " + _listed(permit.prefixes))
         if key is not None and not any(key.startswith(prefix) for prefix in permit.prefixes):
             return Verdict(False, "the access key is for keys under " + _listed(permit.prefixes))

@@ -434,3 +434,36 @@ def test_an_access_says_whether_it_was_asked() -> None:
         assert access.for_bucket(record).allows("s3:PutObject", "k")
 
     s3_story(story)
+
+
+def test_a_key_for_some_prefixes_learns_nothing_of_others() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        await cloud.alice.call("PutObject", Bucket=BUCKET, Key="hers/there", Body=b"x")
+        await cloud.alice.call("CreateBucket", Bucket="empty")
+        await cloud.alice.call("CreateMultipartUpload", Bucket="empty", Key="hers/under-way")
+        joe = await joes(cloud, prefixes=("his/",))
+        for key in ("hers/there", "hers/not-there"):
+            for operation in ("GetObject", "HeadObject", "GetObjectTagging", "GetObjectAcl"):
+                said = await outcome(joe.call(operation, Bucket=BUCKET, Key=key))
+                assert said in {"AccessDenied", "403"}, (operation, key, said)
+            said = await outcome(
+                joe.call("CopyObject", Bucket=BUCKET, Key="his/copy", CopySource=f"{BUCKET}/{key}")
+            )
+            assert said == "AccessDenied", key
+        assert await outcome(joe.call("GetObject", Bucket=BUCKET, Key="his/not-there")) == "NoSuchKey"
+        # An empty bucket goes with the uploads under way in it, whosever prefix they are under.
+        assert await outcome(joe.call("DeleteBucket", Bucket="empty")) == "AccessDenied"
+
+    s3_story(story)
+
+
+def test_a_key_for_one_bucket_sends_no_logs_into_another() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        await cloud.alice.call("CreateBucket", Bucket="other")
+        joe = await joes(cloud, buckets=(BUCKET,))
+        for target, expected in (("other", "AccessDenied"), (BUCKET, "")):
+            status = {"LoggingEnabled": {"TargetBucket": target, "TargetPrefix": "logs/"}}
+            call = joe.call("PutBucketLogging", Bucket=BUCKET, BucketLoggingStatus=status)
+            assert (await outcome(call) == "AccessDenied") == bool(expected), target
+
+    s3_story(story)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import zlib
@@ -17,6 +18,7 @@ from holdfast.doors.s3.body import Claims, RequestBody
 from holdfast.doors.s3.failures import S3Error
 from holdfast.tenants.identity import ANONYMOUS
 from holdfast.world.errors import Refusal
+from holdfast.world.simulated.world import World, simulate
 
 
 class Client:
@@ -214,3 +216,27 @@ async def test_trailers_are_told_by_algorithm() -> None:
         Client([framed]), headers, Authenticated(ANONYMOUS, STREAMING_UNSIGNED), needs_length=True
     )
     assert await again.document(100) == b"hello"
+
+
+async def test_a_body_that_does_not_say_its_size_is_bounded_too() -> None:
+    piece = bytes(64 << 20)
+    into = memoryview(bytearray(len(piece)))
+    body = body_from(Client([piece] * 81))
+    for _ in range(80):
+        assert await body.fill(into) == len(piece)
+    with pytest.raises(S3Error, match="EntityTooLarge"):
+        await body.fill(into)
+
+
+def test_a_client_that_sends_nothing_is_not_waited_for() -> None:
+    async def never() -> dict:
+        await asyncio.sleep(3600)
+        return {}
+
+    async def story(_world: World) -> None:
+        with pytest.raises(S3Error, match="RequestTimeout"):
+            await body_from(never).receive()
+        with pytest.raises(S3Error, match="RequestTimeout"):
+            await body_from(never).fill(memoryview(bytearray(1)))
+
+    simulate(story, 1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from tests.doors.s3.asking import joes, rule
 from tests.doors.s3.program import Answer, S3Cloud, s3_story
 
 META = "ResponseMetadata"
@@ -57,6 +59,31 @@ def test_a_name_belongs_to_whoever_took_it_first() -> None:
         for name in ("ab", "Upper", "a..b", "-a-", "192.168.1.1", "a" * 64, "under_score"):
             code, status = await refusal(cloud.alice.call("CreateBucket", Bucket=name))
             assert (code, status) == ("InvalidBucketName", 400), name
+
+    s3_story(story)
+
+
+def test_making_a_bucket_again_takes_no_way_around_its_lists() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        alice = cloud.alice
+        await alice.call("CreateBucket", Bucket="mine", ACL="authenticated-read")
+        maker = await joes(cloud, "maker", actions=("bucket.make", "bucket.list"))
+        assert await refusal(maker.call("CreateBucket", Bucket="mine")) == ("AccessDenied", 403)
+        assert (await cloud.bucket_of("mine")).parsed.acl is not None
+        await alice.call("CreateBucket", Bucket="mine")
+        assert (await cloud.bucket_of("mine")).parsed.acl is None
+        await maker.call("CreateBucket", Bucket="mine")
+        blocked = {"BlockPublicAcls": True}
+        await alice.call("PutPublicAccessBlock", Bucket="mine", PublicAccessBlockConfiguration=blocked)
+        again = alice.call("CreateBucket", Bucket="mine", ACL="public-read")
+        assert await refusal(again) == ("AccessDenied", 403)
+        await alice.call("DeletePublicAccessBlock", Bucket="mine")
+        denied = rule("Deny", "s3:PutBucketAcl", "arn:aws:s3:::mine")
+        policy = json.dumps({"Statement": [denied]})
+        await alice.call("PutBucketPolicy", Bucket="mine", Policy=policy)
+        again = alice.call("CreateBucket", Bucket="mine", ACL="public-read")
+        assert await refusal(again) == ("AccessDenied", 403)
+        assert (await cloud.bucket_of("mine")).parsed.acl is None
 
     s3_story(story)
 

@@ -84,6 +84,9 @@ def test_fields_before_the_file_are_bounded() -> None:
     reader = FieldsReader(BOUNDARY)
     with pytest.raises(S3Error, match="MaxPostPreDataLengthExceededError"):
         reader.feed(part("a", b"x" * 40_000))
+    nothing = b"".join([part(f"a-field-without-a-value-{number}", b"") for number in range(4000)])
+    with pytest.raises(S3Error, match="MaxPostPreDataLengthExceededError"):
+        FieldsReader(BOUNDARY).feed(nothing)
     endless = FieldsReader(BOUNDARY)
     for _ in range(32):
         endless.feed(b"x" * 1000)

@@ -128,3 +128,12 @@ def test_the_roots_name_is_demanded() -> None:
         parse(b"<a/>", "b")
     with pytest.raises(S3Error, match="MissingRequestBodyError"):
         parse(b"", "b")
+
+
+def test_a_document_of_more_elements_than_it_may_have_is_refused() -> None:
+    body = b"<Delete>" + b"<a/>" * 100 + b"</Delete>"
+    assert len(parse(body, "Delete", elements=101).children) == 100
+    with pytest.raises(S3Error, match="MalformedXML"):
+        parse(body, "Delete", elements=100)
+    with pytest.raises(S3Error, match="MalformedXML"):
+        parse(b"<a>" + b"<b/>" * 200_000 + b"</a>")

@@ -113,11 +113,12 @@ class Access:
         acl: Acl | None = None,
         tags: Mapping[str, str] | None = None,
         context: Context | None = None,
+        prefix: str | None = None,
     ) -> bool:
         """Whether `demand` would let it pass."""
         if self._own and (acl is None or key is None or acl.owner_id == self.identity.canonical_id):
             return True
-        return self._verdict(action, key, acl, tags, context).allowed
+        return self._verdict(action, key, acl, tags, context, prefix=prefix).allowed
 
     def for_bucket(self, record: Bucket) -> Access:
         """The same request's access to another bucket: the source of a copy, the target of a setting."""

@@ -24,6 +24,9 @@ from holdfast.gateway.body import incomplete
 IDLE_SECONDS: Final = 30.0
 """How long a client may send nothing in the middle of a body."""
 
+BYTES_MAX: Final = 5 << 30
+"""The most that one request may bring; a body that announces more is refused before it comes."""
+
 _NOTHING: Final = memoryview(b"")
 
 
@@ -105,7 +108,11 @@ class RequestBody:
     async def receive(self) -> Message:
         """The next message as it came, for who reads the beginning of the body in another way."""
         self.started = True
-        message = await self._receive()
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                message = await self._receive()
+        except TimeoutError:
+            raise S3Error("RequestTimeout") from None
         self.gone = message["type"] != "http.request"
         self.over = self.gone or not message.get("more_body", False)
         return message
@@ -239,4 +246,6 @@ class RequestBody:
             self._came += len(piece)
             if self._sha256 is not None:
                 self._sha256.update(piece)
+        if self._came > BYTES_MAX:
+            raise S3Error("EntityTooLarge", ProposedSize=self._came, MaxSizeAllowed=BYTES_MAX)
         return pieces

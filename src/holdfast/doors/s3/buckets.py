@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from holdfast.doors.s3 import listings, showing, tagging
-from holdfast.doors.s3.acl_headers import acl_from_headers, ownership_of_new_bucket
+from holdfast.doors.s3.acl_headers import acl_from_headers, check_acl_allowed, ownership_of_new_bucket
 from holdfast.doors.s3.failures import S3Error
 from holdfast.doors.s3.request import S3Response
 from holdfast.doors.s3.settings_documents import expect, leaf
 from holdfast.doors.s3.xml_reading import parse
 from holdfast.doors.s3.xml_writing import document, element, escape, group, groups, optional, time_text
 from holdfast.files.bucket_settings import UNSET, BucketSettings, ObjectLock
+from holdfast.tenants.names import canonical_id_of
 from holdfast.world.errors import Refusal
 
 if TYPE_CHECKING:
@@ -100,18 +101,27 @@ async def create_bucket(door: Door, request: S3Request) -> S3Response:
             versioning="on" if lock else "off",
         )
     except Refusal as refusal:
-        await _again(door, refusal, name, settings)
+        await _again(door, request, refusal, settings)
     return S3Response(headers=[("location", f"/{name}"), ("x-amz-bucket-arn", f"arn:aws:s3:::{name}")])
 
 
-async def _again(door: Door, refusal: Refusal, name: str, settings: BucketSettings) -> None:
-    """Making a bucket that is there: in the first region its owner may, and sets its ACL back."""
+async def _again(door: Door, request: S3Request, refusal: Refusal, settings: BucketSettings) -> None:
+    """Making a bucket that is there: in the first region its owner may, and sets its ACL back.
+
+    That is PutBucketAcl by another name: it needs the same right, and a list that the bucket allows.
+    """
+    name = request.bucket_name or ""
     if refusal.code == "bucket.exists" and refusal.facts.get("yours"):
         if door.region != FIRST_REGION:
             raise S3Error("BucketAlreadyOwnedByYou", BucketName=name)
         record: Bucket = await door.buckets.find(name)
+        if settings.acl == record.parsed.acl:
+            return
+        request.access.for_bucket(record).demand("s3:PutBucketAcl")
 
-        def reset(_record: Bucket, old: BucketSettings) -> BucketSettings:
+        def reset(record: Bucket, old: BucketSettings) -> BucketSettings:
+            if settings.acl is not None:
+                check_acl_allowed(old, settings.acl, canonical_id_of(record.tenant))
             return msgspec.structs.replace(old, acl=settings.acl)
 
         await door.buckets.change(record.id, reset)

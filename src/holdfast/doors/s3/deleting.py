@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 KEYS_MAX: Final = 1000
 BODY_BYTES_MAX: Final = 4 << 20
 """A thousand keys of 1,024 bytes, each byte written as a reference, and what stands around them."""
+ELEMENTS_MAX: Final = 8 * KEYS_MAX
 AT_ONCE: Final = 32
 _REMOVED: Final = "s3:ObjectRemoved:Delete"
 _MARKED: Final = "s3:ObjectRemoved:DeleteMarkerCreated"
@@ -65,7 +66,7 @@ async def delete_objects(door: Door, request: S3Request) -> S3Response:
     """POST ?delete: up to a thousand keys, each with its own outcome."""
     _demand_digest(request)
     body = await request.body.document(BODY_BYTES_MAX)
-    entries, quiet = read_entries(parse(body, "Delete", BODY_BYTES_MAX))
+    entries, quiet = read_entries(parse(body, "Delete", BODY_BYTES_MAX, ELEMENTS_MAX))
     bypass = bypass_asked(request)
     gate = asyncio.Semaphore(AT_ONCE)
 

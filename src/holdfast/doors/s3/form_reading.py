@@ -51,6 +51,7 @@ class FieldsReader:
         self._delimiter = b"\r\n--" + boundary
         self._buffer = bytearray(b"\r\n")
         self._fields: dict[str, str] = {}
+        self._kept = 0
         self._name: str | None = None
         self._begun = False
 
@@ -69,7 +70,7 @@ class FieldsReader:
                     break
             elif not self._value():
                 break
-        if len(self._buffer) + sum(map(len, self._fields.values())) > FIELDS_BYTES_MAX:
+        if len(self._buffer) + self._kept > FIELDS_BYTES_MAX:
             raise S3Error("MaxPostPreDataLengthExceededError")
         return None
 
@@ -101,6 +102,9 @@ class FieldsReader:
         at = self._buffer.find(self._delimiter)
         if at >= 0:
             self._fields[self._name] = _text(bytes(self._buffer[:at]))
+            self._kept += len(self._name) + at
+            if self._kept > FIELDS_BYTES_MAX:
+                raise S3Error("MaxPostPreDataLengthExceededError")
             del self._buffer[: at + len(self._delimiter)]
             self._name = None
         return at >= 0

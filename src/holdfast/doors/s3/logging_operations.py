@@ -21,6 +21,7 @@ from holdfast.doors.s3.xml_reading import Node
 from holdfast.doors.s3.xml_writing import XSI, element, group, optional
 from holdfast.files.attributes import Grant
 from holdfast.files.bucket_settings import Logging
+from holdfast.tenants.permits import allows_s3
 from holdfast.world.errors import Refusal
 
 if TYPE_CHECKING:
@@ -104,6 +105,10 @@ async def _judged(door: Door, request: S3Request, asked: Asked) -> Logging:
     if target.tenant != request.bucket.tenant:
         _refuse("The owner for the bucket to be logged and the target bucket must be the same.")
     _check_target(target, asked)
+    permit = request.identity.permit
+    if not allows_s3(permit, "s3:PutObject", target.name, asked.target_prefix).allowed:
+        # An access key for one bucket does not write into another by way of logs.
+        raise S3Error("AccessDenied")
     return Logging(
         target_bucket=asked.target_bucket,
         target_prefix=asked.target_prefix,

@@ -49,6 +49,7 @@ PART_BYTES_MIN: Final = 5 << 20
 """All parts but the last have at least so much."""
 BODY_BYTES_MAX: Final = 8 << 20
 """Ten thousand parts, each with its tag and its checksum."""
+ELEMENTS_MAX: Final = 10 * PARTS_MAX
 LIST_MAX: Final = 1000
 _NO_PART: Final = (
     "One or more of the specified parts could not be found.  The part may not have been uploaded, or the "
@@ -350,7 +351,8 @@ async def complete_multipart_upload(door: Door, request: S3Request) -> S3Respons
     """POST ?uploadId: the parts become an object."""
     request.access.demand("s3:PutObject", request.object_key)
     multipart = await _known_upload(door, request)
-    chosen = read_chosen(parse(await _document(request), "CompleteMultipartUpload", BODY_BYTES_MAX))
+    body = await _document(request)
+    chosen = read_chosen(parse(body, "CompleteMultipartUpload", BODY_BYTES_MAX, ELEMENTS_MAX))
     if multipart.state != "open":
         return await _completed_before(door, request, multipart, chosen)
     attributes = multipart.parsed

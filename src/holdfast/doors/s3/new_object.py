@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from holdfast.doors.s3 import checksums, conditions, encryption, storage_classes, tagging
 from holdfast.doors.s3.acl_headers import acl_from_headers
+from holdfast.doors.s3.body import BYTES_MAX
 from holdfast.doors.s3.encryption import Sealing
 from holdfast.doors.s3.failures import S3Error
 from holdfast.doors.s3.lock_operations import HOLD_HEADER, MODE_HEADER, UNTIL_HEADER, lock_from_headers
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from holdfast.doors.s3.door import Door
     from holdfast.doors.s3.request import S3Request
 
-OBJECT_BYTES_MAX: Final = 5 << 30
+OBJECT_BYTES_MAX: Final = BYTES_MAX
 """The most that one request may bring."""
 _NO_TAGS: Final[dict[str, str]] = {}
 _REFUSED: Final = (

@@ -148,7 +148,7 @@ def wanted_version(version_id: str | None) -> str | None:
 
 def unknown(access: Access, key: str, version_id: str | None, refusal: Refusal) -> S3Error:
     """What is said of an object that is not there: only to those who could have listed that it is not."""
-    if not access.allows("s3:ListBucket"):
+    if not access.allows("s3:ListBucket", prefix=key):
         return S3Error("AccessDenied")
     if version_id is not None:
         return S3Error("NoSuchVersion", Key=key, VersionId=version_id)

@@ -61,7 +61,7 @@ async def send_response(
     body = exchange.body
     leave = False
     if body is not None and not body.over:
-        leave = body.gone or body.waits_for_continue or not await body.drain(DRAIN_BYTES_MAX)
+        leave = body.gone or body.waits_for_continue or not await _drained(body, DRAIN_BYTES_MAX)
         if leave:
             extra = [*extra, CLOSE]
     start = _start(response, extra)
@@ -74,7 +74,7 @@ async def send_response(
     exchange.sent = len(content)
     if leave and body is not None and not body.gone and not body.waits_for_continue:
         await send({"type": "http.response.body", "body": content, "more_body": True})
-        await _linger(body)
+        await _drained(body, LINGER_BYTES_MAX)
         content = b""
     await send({"type": "http.response.body", "body": content})
 
@@ -160,9 +160,10 @@ async def _send_in_time(send: Send, message: Message) -> None:
         raise Cut("the client takes nothing") from None
 
 
-async def _linger(body: RequestBody) -> None:
+async def _drained(body: RequestBody, most: int) -> bool:
+    """Whether the rest of the body came, as far and as long as it is waited for."""
     try:
         async with asyncio.timeout(LINGER_SECONDS):
-            await body.drain(LINGER_BYTES_MAX)
+            return await body.drain(most)
     except TimeoutError:
-        pass
+        return False

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
+from holdfast.doors.http_limits import BoundedProtocol
 from holdfast.doors.s3.failures import KINDS
 from holdfast.doors.s3.xml_writing import error_document
 
@@ -20,10 +19,10 @@ CODE = "BadRequest"
 MESSAGE = "An error occurred when parsing the HTTP request."
 
 
-def protocol_of(chance: Chance) -> type[HttpToolsProtocol]:
+def protocol_of(chance: Chance) -> type[BoundedProtocol]:
     """The protocol of the door's servers; `chance` numbers what it refuses."""
 
-    class Protocol(HttpToolsProtocol):
+    class Protocol(BoundedProtocol):
         def send_400_response(self, msg: str) -> None:
             request_id = chance.bytes(8).hex().upper()
             content = error_document(CODE, MESSAGE, (), request_id, "")

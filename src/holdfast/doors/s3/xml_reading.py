@@ -16,6 +16,8 @@ from holdfast.doors.s3.failures import S3Error
 
 BYTES_MAX: Final = 1 << 20
 DEPTH_MAX: Final = 32
+ELEMENTS_MAX: Final = 1 << 16
+"""More than the longest settings have; an element costs a hundred times the bytes that write it."""
 XSI_TYPE: Final = "xsi:type"
 
 _XSI: Final = "{http://www.w3.org/2001/XMLSchema-instance}type"
@@ -107,7 +109,9 @@ class _Tree:
         return self._root
 
 
-def parse(body: bytes, root: str | None = None, limit: int = BYTES_MAX) -> Node:
+def parse(
+    body: bytes, root: str | None = None, limit: int = BYTES_MAX, elements: int = ELEMENTS_MAX
+) -> Node:
     """The document's root; raises S3Error MalformedXML, also if the root is not named `root`.
 
     Elements with children have no text of their own.
@@ -116,7 +120,7 @@ def parse(body: bytes, root: str | None = None, limit: int = BYTES_MAX) -> Node:
         raise S3Error("MissingRequestBodyError")
     if len(body) > limit:
         raise S3Error("MalformedXML")
-    parser = DefusedXMLParser(target=_Tree(limit // 4), forbid_dtd=True)
+    parser = DefusedXMLParser(target=_Tree(elements), forbid_dtd=True)
     try:
         parser.feed(body)
         node: object = parser.close()
