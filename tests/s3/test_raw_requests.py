@@ -2,92 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
 import time
-from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from defusedxml import ElementTree
 from tests.judges.cloud import Account, Endpoint
-from tests.judges.wire import Wire
 from tests.s3.refusals import refusal
-
-BODY = b"abc"
-WAIT_SECONDS = 20
-
-
-class Sender:
-    """Sends requests signed as they should be, then changed."""
-
-    def __init__(self, endpoint: Endpoint, account: Account) -> None:
-        self._endpoint = endpoint
-        self._wire = Wire(endpoint, account)
-
-    def connect(self) -> socket.socket:
-        parts = urlsplit(self._endpoint.url)
-        host = parts.hostname or ""
-        line = socket.create_connection((host, parts.port or 0), timeout=WAIT_SECONDS)
-        if self._endpoint.ca is None:
-            return line
-        context = ssl.create_default_context(cafile=str(self._endpoint.ca))
-        return context.wrap_socket(line, server_hostname=host)
-
-    def lines(
-        self,
-        method: str,
-        path: str,
-        *,
-        sent: Mapping[str, str] | None = None,
-        changed: Mapping[str, str | None] | None = None,
-    ) -> bytes:
-        """The head of a request: `sent` is signed with it, `changed` afterwards; None takes a header away."""
-        headers = {"Host": self._endpoint.address, **self._wire.signed(method, path, headers=sent)}
-        headers.setdefault("Content-Length", str(len(BODY)))
-        for name, value in (changed or {}).items():
-            headers = {one: text for one, text in headers.items() if one.lower() != name.lower()}
-            if value is not None:
-                headers[name] = value
-        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-        return "\r\n".join([*lines, "", ""]).encode("latin-1")
-
-    def put(
-        self,
-        path: str,
-        *,
-        body: bytes = BODY,
-        sent: Mapping[str, str] | None = None,
-        changed: Mapping[str, str | None] | None = None,
-    ) -> tuple[int, str]:
-        """Status and S3's code of a PUT."""
-        return self.answer(self.lines("PUT", path, sent=sent, changed=changed) + body)
-
-    def answer(self, request: bytes) -> tuple[int, str]:
-        """Status and S3's code of whatever is sent."""
-        with self.connect() as line:
-            line.sendall(request)
-            return read_answer(line)
-
-
-def read_answer(line: socket.socket) -> tuple[int, str]:
-    """Status and S3's code of the next answer on the line."""
-    came = b""
-    while b"\r\n\r\n" not in came:
-        piece = line.recv(65536)
-        assert piece, came
-        came += piece
-    head, _, body = came.partition(b"\r\n\r\n")
-    fields = dict(one.lower().split(": ", 1) for one in head.decode().split("\r\n")[1:])
-    while len(body) < int(fields.get("content-length", "0")):
-        body += line.recv(65536)
-    status = int(head.split()[1])
-    if status < 300:
-        return status, ""
-    assert fields["content-type"] == "application/xml"
-    assert fields["x-amz-request-id"]
-    return status, ElementTree.fromstring(body).findtext("Code") or ""
+from tests.s3.sending import BODY, Sender, read_answer
 
 
 @pytest.fixture
