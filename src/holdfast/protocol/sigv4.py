@@ -225,8 +225,14 @@ def canonical_query(query: str) -> str:
     for part in query.split("&") if query else ():
         name, _, value = part.partition("=")
         if part and name != "X-Amz-Signature":
-            pairs.append((_encode(unquote_to_bytes(name)), _encode(unquote_to_bytes(value))))
+            pairs.append((_canonical(name), _canonical(value)))
     return "&".join(f"{name}={value}" for name, value in sorted(pairs))
+
+
+@lru_cache(maxsize=1024)
+def _canonical(text: str) -> str:
+    """Names, dates and credentials come again and again."""
+    return _encode(unquote_to_bytes(text))
 
 
 def _encode(raw: bytes) -> str:

@@ -18,6 +18,7 @@ from starlette.types import Message, Receive
 
 from holdfast.doors.s3 import checksums
 from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.in_time import in_time
 from holdfast.gateway import digests
 from holdfast.gateway.body import incomplete
 
@@ -230,8 +231,7 @@ class RequestBody:
     async def _come(self) -> list[memoryview]:
         self.started = True
         try:
-            async with asyncio.timeout(IDLE_SECONDS):
-                message = await self._receive()
+            message = await in_time(self._receive(), IDLE_SECONDS)
         except TimeoutError:
             raise S3Error("RequestTimeout") from None
         if message["type"] != "http.request":

@@ -79,8 +79,13 @@ async def _read(door: Door, request: S3Request, *, with_body: bool) -> S3Respons
     shown = [*shown, *window.headers]
     start, stop = window.span
     if not with_body or start == stop:
+        return S3Response(status=window.status, headers=shown, length=stop - start, object_size=version.size)
+    if version.small is not None:
         return S3Response(
-            status=window.status, headers=shown, length=stop - start, object_size=version.size
+            status=window.status,
+            headers=shown,
+            content=await door.gateway.read_small(version, start, stop, customer_key),
+            object_size=version.size,
         )
     return S3Response(
         status=window.status,

@@ -11,6 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.in_time import in_time
 from holdfast.doors.s3.request import S3Response
 from holdfast.doors.s3.xml_writing import error_document
 
@@ -154,8 +155,7 @@ async def _next_for(watch: asyncio.Task[Any], stream: AsyncGenerator[memoryview]
 
 async def _send_in_time(send: Send, message: Message) -> None:
     try:
-        async with asyncio.timeout(SEND_IDLE_SECONDS):
-            await send(message)
+        await in_time(send(message), SEND_IDLE_SECONDS)
     except TimeoutError:
         raise Cut("the client takes nothing") from None
 
