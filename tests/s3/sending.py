@@ -7,9 +7,8 @@ import ssl
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from defusedxml import ElementTree
 from tests.judges.cloud import Account, Endpoint
-from tests.judges.wire import Wire
+from tests.judges.wire import Answer, Wire
 
 BODY = b"abc"
 WAIT_SECONDS = 20
@@ -18,9 +17,11 @@ WAIT_SECONDS = 20
 class Sender:
     """Sends requests signed as they should be, then changed."""
 
-    def __init__(self, endpoint: Endpoint, account: Account) -> None:
+    def __init__(self, endpoint: Endpoint, account: Account, host: str = "") -> None:
+        """`host` is what requests are sent to by name, wherever that name leads; by default the endpoint."""
         self._endpoint = endpoint
-        self._wire = Wire(endpoint, account)
+        self._host = host or endpoint.address
+        self._wire = Wire(endpoint._replace(url=f"{endpoint.scheme}://{self._host}"), account)
 
     def connect(self) -> socket.socket:
         parts = urlsplit(self._endpoint.url)
@@ -40,7 +41,8 @@ class Sender:
         changed: Mapping[str, str | None] | None = None,
     ) -> bytes:
         """The head of a request: `sent` is signed with it, `changed` afterwards; None takes a header away."""
-        headers = {"Host": self._endpoint.address, **self._wire.signed(method, path, headers=sent)}
+        bare, _, query = path.partition("?")
+        headers = {"Host": self._host, **self._wire.signed(method, bare, query, headers=sent)}
         headers.setdefault("Content-Length", str(len(BODY)))
         for name, value in (changed or {}).items():
             headers = {one: text for one, text in headers.items() if one.lower() != name.lower()}
@@ -60,6 +62,13 @@ class Sender:
         """Status and S3's code of a PUT."""
         return self.answer(self.lines("PUT", path, sent=sent, changed=changed) + body)
 
+    def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
+        """The whole answer to a request that nothing is wrong with."""
+        length = {"Content-Length": str(len(body))}
+        with self.connect() as line:
+            line.sendall(self.lines(method, path, changed=length) + body)
+            return read_whole(line)
+
     def answer(self, request: bytes) -> tuple[int, str]:
         """Status and S3's code of whatever is sent."""
         with self.connect() as line:
@@ -69,18 +78,24 @@ class Sender:
 
 def read_answer(line: socket.socket) -> tuple[int, str]:
     """Status and S3's code of the next answer on the line."""
+    answer = read_whole(line)
+    if answer.status < 300:
+        return answer.status, ""
+    assert answer.headers["content-type"] == "application/xml"
+    assert answer.headers["x-amz-request-id"]
+    return answer.status, answer.code
+
+
+def read_whole(line: socket.socket) -> Answer:
+    """The next answer on the line."""
     came = b""
     while b"\r\n\r\n" not in came:
         piece = line.recv(65536)
         assert piece, came
         came += piece
     head, _, body = came.partition(b"\r\n\r\n")
-    fields = dict(one.lower().split(": ", 1) for one in head.decode().split("\r\n")[1:])
-    while len(body) < int(fields.get("content-length", "0")):
+    fields = [one.split(": ", 1) for one in head.decode("latin-1").split("\r\n")[1:]]
+    headers = {name.lower(): value for name, value in fields}
+    while len(body) < int(headers.get("content-length", "0")):
         body += line.recv(65536)
-    status = int(head.split()[1])
-    if status < 300:
-        return status, ""
-    assert fields["content-type"] == "application/xml"
-    assert fields["x-amz-request-id"]
-    return status, ElementTree.fromstring(body).findtext("Code") or ""
+    return Answer(int(head.split()[1]), headers, body)

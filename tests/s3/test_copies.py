@@ -90,3 +90,51 @@ def test_copies_go_from_bucket_to_bucket_and_tenant_to_tenant(s3: Any, s3_other:
     assert refusal(s3.copy_object, Bucket=bucket, Key="b", CopySource=missing) == (404, "NoSuchKey")
     missing = {"Bucket": "no-such-bucket-here", "Key": "no"}
     assert refusal(s3.copy_object, Bucket=bucket, Key="b", CopySource=missing) == (404, "NoSuchBucket")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [" ", "+", "%", "%2B", "?versionId=x", "#", "&=", "a//b", "/a", "a/", ".", "..", "a/./b", "ü", "日本",
+     "\U0001f600", "\t", "a\nb", '"', "'", "<>", "\\", "*", "a+b c%20d"],
+)  # fmt: skip
+def test_a_copy_may_come_from_any_key(s3: Any, bucket: str, key: str) -> None:
+    s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    s3.copy_object(Bucket=bucket, Key=f"copy of {key}", CopySource={"Bucket": bucket, "Key": key})
+    assert s3.get_object(Bucket=bucket, Key=f"copy of {key}")["Body"].read() == key.encode()
+    gone = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key}]})
+    assert [one["Key"] for one in gone["Deleted"]] == [key]
+    assert [one["Key"] for one in s3.list_objects(Bucket=bucket)["Contents"]] == [f"copy of {key}"]
+
+
+def test_a_copy_source_is_said_rightly(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a", Body=b"x")
+    words = {"Bucket": bucket, "Key": "b"}
+    assert refusal(s3.copy_object, **words, CopySource="nothing") == (400, "InvalidArgument")
+    assert refusal(s3.copy_object, **words, CopySource=f"{bucket}/") == (400, "InvalidArgument")
+    bad = f"{bucket}/a?versionId=bad"
+    assert refusal(s3.copy_object, **words, CopySource=bad) == (400, "InvalidArgument")
+    odd = refusal(s3.copy_object, **words, CopySource=f"{bucket}/a", MetadataDirective="MERGE")
+    assert odd == (400, "InvalidArgument")
+    s3.copy_object(**words, CopySource=f"/{bucket}/a")
+    s3.copy_object(**words, CopySource=f"{bucket}/a?versionId=null")
+    away = {"Bucket": f"{bucket}-none", "Key": "b", "CopySource": f"{bucket}/a"}
+    assert refusal(s3.copy_object, **away) == (404, "NoSuchBucket")
+
+
+def test_a_copy_meets_conditions_on_what_it_replaces(s3: Any, bucket: str) -> None:
+    etag = s3.put_object(Bucket=bucket, Key="a", Body=b"x")["ETag"]
+    words = {"Bucket": bucket, "Key": "b", "CopySource": f"{bucket}/a"}
+    assert refusal(s3.copy_object, **words, IfMatch=etag) == (404, "NoSuchKey")
+    s3.copy_object(**words, IfNoneMatch="*")
+    assert refusal(s3.copy_object, **words, IfNoneMatch="*") == (412, "PreconditionFailed")
+    assert refusal(s3.copy_object, **words, IfMatch='"0"') == (412, "PreconditionFailed")
+    s3.copy_object(**words, IfMatch=etag)
+
+
+def test_what_was_deleted_is_no_source(s3: Any, versioned: str) -> None:
+    s3.put_object(Bucket=versioned, Key="a", Body=b"x")
+    marker = s3.delete_object(Bucket=versioned, Key="a")["VersionId"]
+    words = {"Bucket": versioned, "Key": "b"}
+    assert refusal(s3.copy_object, **words, CopySource=f"{versioned}/a") == (404, "NoSuchKey")
+    named = f"{versioned}/a?versionId={marker}"
+    assert refusal(s3.copy_object, **words, CopySource=named) == (400, "InvalidRequest")

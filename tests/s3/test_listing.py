@@ -157,3 +157,110 @@ def test_bucket_life(s3: Any, s3_other: Any, bucket: str) -> None:
 )
 def test_bad_bucket_names_are_refused(s3: Any, name: str) -> None:
     assert refusal(s3.create_bucket, Bucket=name) == (400, "InvalidBucketName")
+
+
+@pytest.mark.parametrize("call", ["list_objects", "list_objects_v2"])
+@pytest.mark.parametrize(
+    ("mark", "rolled", "left"),
+    [
+        ("%", ["a%"], ["a b", "a.b", "a\nb", "aXYb"]),
+        (" ", ["a "], ["a%b", "a.b", "a\nb", "aXYb"]),
+        (".", ["a."], ["a b", "a%b", "a\nb", "aXYb"]),
+        ("\n", ["a\n"], ["a b", "a%b", "a.b", "aXYb"]),
+        ("XY", ["aXY"], ["a b", "a%b", "a.b", "a\nb"]),
+        ("a", ["a"], []),
+        ("b", ["a b", "a%b", "a.b", "a\nb", "aXYb"], []),
+        ("\x07", [], ["a b", "a%b", "a.b", "a\nb", "aXYb"]),
+        ("", [], ["a b", "a%b", "a.b", "a\nb", "aXYb"]),
+    ],
+)
+def test_anything_may_be_a_delimiter(
+    s3: Any, bucket: str, call: str, mark: str, rolled: list[str], left: list[str]
+) -> None:
+    for key in ("a b", "a%b", "a.b", "a\nb", "aXYb"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    answer = getattr(s3, call)(Bucket=bucket, Delimiter=mark)
+    assert (prefixes(answer), keys(answer)) == (sorted(rolled), sorted(left))
+    assert answer.get("Delimiter") == (mark or None)
+    assert answer["IsTruncated"] is False
+
+
+@pytest.mark.parametrize("call", ["list_objects", "list_objects_v2"])
+def test_a_prefix_may_be_a_whole_key_or_unreadable(s3: Any, filled: str, call: str) -> None:
+    ask = getattr(s3, call)
+    assert keys(ask(Bucket=filled, Prefix="b/1")) == ["b/1"]
+    assert keys(ask(Bucket=filled, Prefix="e/", Delimiter="/")) == ["e/", "e/f"]
+    assert prefixes(ask(Bucket=filled, Prefix="e", Delimiter="/")) == ["e/"]
+    assert keys(ask(Bucket=filled, Prefix="")) == sorted(KEYS, key=lambda key: key.encode())
+    assert keys(ask(Bucket=filled, Prefix="\x0a")) == []
+    assert keys(ask(Bucket=filled, Prefix="b", Delimiter="c")) == ["b/1", "b/2"]
+    assert prefixes(ask(Bucket=filled, Prefix="b", Delimiter="c")) == ["b/c"]
+
+
+def test_names_come_encoded_where_that_is_asked(s3: Any, bucket: str) -> None:
+    for key in ("a+1/b", "x/y z", "q&<>", "ü/ö", "t\x01"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    for call in (s3.list_objects, s3.list_objects_v2, s3.list_object_versions):
+        answer = call(Bucket=bucket, Delimiter="/", EncodingType="url")
+        assert answer["EncodingType"] == "url"
+        assert prefixes(answer) == ["a%2B1/", "x/", "%C3%BC/"]
+        found = answer.get("Contents") or answer["Versions"]
+        assert [one["Key"] for one in found] == ["q%26%3C%3E", "t%01"]
+        assert refusal(call, Bucket=bucket, EncodingType="none") == (400, "InvalidArgument")
+        assert refusal(call, Bucket=bucket, MaxKeys="many") == (400, "InvalidArgument")
+        assert refusal(call, Bucket=bucket, MaxKeys=-1) == (400, "InvalidArgument")
+
+
+def test_markers_need_not_be_keys(s3: Any, filled: str) -> None:
+    in_order = sorted(KEYS, key=lambda key: key.encode())
+    for marker in ("", "\x0a", "b/1", "b/15", "zzz", "\uffff"):
+        rest = [key for key in in_order if key.encode() > marker.encode()]
+        first = s3.list_objects(Bucket=filled, Marker=marker)
+        assert (keys(first), first["Marker"]) == (rest, marker)
+        second = s3.list_objects_v2(Bucket=filled, StartAfter=marker)
+        assert (keys(second), second.get("StartAfter", "")) == (rest, marker)
+
+
+def test_a_token_goes_before_a_start(s3: Any, filled: str) -> None:
+    in_order = sorted(KEYS, key=lambda key: key.encode())
+    first = s3.list_objects_v2(Bucket=filled, MaxKeys=1, StartAfter="a")
+    token = first["NextContinuationToken"]
+    second = s3.list_objects_v2(Bucket=filled, MaxKeys=2, StartAfter="a", ContinuationToken=token)
+    assert keys(first) + keys(second) == in_order[1:4]
+    assert second["ContinuationToken"] == token
+    assert refusal(s3.list_objects_v2, Bucket=filled, ContinuationToken="garbage") == (400, "InvalidArgument")
+
+
+def test_visitors_list_what_is_public(s3: Any, s3_visitor: Any, filled: str) -> None:
+    for call in (s3_visitor.list_objects, s3_visitor.list_objects_v2):
+        assert refusal(call, Bucket=filled) == (403, "AccessDenied")
+    s3.put_bucket_acl(Bucket=filled, ACL="public-read")
+    for call in (s3_visitor.list_objects, s3_visitor.list_objects_v2):
+        assert len(keys(call(Bucket=filled))) == len(KEYS)
+        assert refusal(call, Bucket=f"{filled}-none") == (404, "NoSuchBucket")
+    assert refusal(s3_visitor.list_buckets) == (403, "AccessDenied")
+
+
+def test_listings_tell_of_restores_where_asked(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a", Body=b"x", StorageClass="GLACIER")
+    s3.restore_object(Bucket=bucket, Key="a", RestoreRequest={"Days": 100})
+    for call in (s3.list_objects, s3.list_objects_v2, s3.list_object_versions):
+        answer = call(Bucket=bucket, OptionalObjectAttributes=["RestoreStatus"])
+        told = (answer.get("Contents") or answer["Versions"])[0]["RestoreStatus"]
+        assert told["IsRestoreInProgress"] is False
+        assert told["RestoreExpiryDate"]
+        answer = call(Bucket=bucket)
+        assert "RestoreStatus" not in (answer.get("Contents") or answer["Versions"])[0]
+
+
+@pytest.mark.parametrize("name", ["xn--name", "sthree-name", "name-s3alias", "name--ol-s3", "dot.-dash",
+                                  "dash-.dot", ".dot", "dot.", "ab"])  # fmt: skip
+def test_reserved_and_unhostly_bucket_names_are_refused(s3: Any, name: str) -> None:
+    assert refusal(s3.create_bucket, Bucket=name) == (400, "InvalidBucketName")
+
+
+@pytest.mark.parametrize("location", ["eu-west-1", "nonsense"])
+def test_a_bucket_is_made_where_the_endpoint_is(s3: Any, bucket: str, location: str) -> None:
+    words = {"Bucket": f"{bucket}-2", "CreateBucketConfiguration": {"LocationConstraint": location}}
+    code = "InvalidLocationConstraint" if location == "nonsense" else "IllegalLocationConstraintException"
+    assert refusal(s3.create_bucket, **words) == (400, code)

@@ -211,3 +211,147 @@ def test_uploads_are_listed_in_pages(s3: Any, bucket: str) -> None:
     assert [(one["Key"], one["UploadId"]) for one in rest["Uploads"]] == begun[1:]
     rolled = s3.list_multipart_uploads(Bucket=bucket, Delimiter="/")
     assert [one["Prefix"] for one in rolled["CommonPrefixes"]] == ["b/"]
+
+
+def test_part_numbers_may_have_gaps_and_parts_are_counted(s3: Any, bucket: str) -> None:
+    begun = s3.create_multipart_upload(Bucket=bucket, Key="a")["UploadId"]
+    words = {"Bucket": bucket, "Key": "a", "UploadId": begun}
+    done = [
+        {"PartNumber": number, "ETag": s3.upload_part(**words, PartNumber=number, Body=part)["ETag"]}
+        for number, part in ((7, b"last"), (2, PARTS[0]))
+    ]
+    s3.complete_multipart_upload(**words, MultipartUpload={"Parts": done[::-1]})
+    assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == PARTS[0] + b"last"
+    second = s3.get_object(Bucket=bucket, Key="a", PartNumber=2)
+    assert (second["Body"].read(), second["PartsCount"]) == (b"last", 2)
+    assert refusal(s3.get_object, Bucket=bucket, Key="a", PartNumber=7) == (416, "InvalidPartNumber")
+    both = {"PartNumber": 1, "Range": "bytes=0-1"}
+    assert refusal(s3.get_object, Bucket=bucket, Key="a", **both) == (400, "InvalidRequest")
+
+
+def test_an_object_of_one_piece_is_its_first_part(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a", Body=b"whole")
+    first = s3.get_object(Bucket=bucket, Key="a", PartNumber=1)
+    assert (status(first), first["Body"].read(), first["ContentRange"]) == (206, b"whole", "bytes 0-4/5")
+    assert "PartsCount" not in first
+    assert refusal(s3.get_object, Bucket=bucket, Key="a", PartNumber=2) == (416, "InvalidPartNumber")
+
+
+def test_a_completion_names_parts(s3: Any, bucket: str) -> None:
+    begun, _ = upload(s3, bucket, "a", [b"x"])
+    end = {"Bucket": bucket, "Key": "a", "UploadId": begun}
+    assert refusal(s3.complete_multipart_upload, **end) == (400, "InvalidRequest")
+    empty = {"Parts": [{"PartNumber": 1}]}
+    assert refusal(s3.complete_multipart_upload, **end, MultipartUpload=empty) == (400, "MalformedXML")
+    assert [one["UploadId"] for one in s3.list_multipart_uploads(Bucket=bucket)["Uploads"]] == [begun]
+
+
+def test_an_upload_that_is_over_takes_nothing(s3: Any, bucket: str) -> None:
+    begun, done = upload(s3, bucket, "a", [b"x"])
+    words = {"Bucket": bucket, "Key": "a", "UploadId": begun}
+    s3.complete_multipart_upload(**words, MultipartUpload={"Parts": done})
+    gone = (404, "NoSuchUpload")
+    assert refusal(s3.upload_part, **words, PartNumber=1, Body=b"y") == gone
+    assert refusal(s3.abort_multipart_upload, **words) == gone
+    assert refusal(s3.list_parts, **words) == gone
+    assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == b"x"
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-10", "bytes=10-10", "bytes=5-2", "bytes=0", "bytes=2-", "0-2",
+                                   "bytes=-3", "bytes=hello-world", "bytes=0-0,2-3"])  # fmt: skip
+def test_a_part_is_copied_from_a_range_that_is_there(s3: Any, bucket: str, asked: str) -> None:
+    s3.put_object(Bucket=bucket, Key="source", Body=b"0123456789")
+    begun = s3.create_multipart_upload(Bucket=bucket, Key="a")["UploadId"]
+    words = {"Bucket": bucket, "Key": "a", "UploadId": begun, "PartNumber": 1}
+    words["CopySource"] = f"{bucket}/source"
+    assert refusal(s3.upload_part_copy, **words, CopySourceRange=asked) == (400, "InvalidArgument")
+    assert "Parts" not in s3.list_parts(Bucket=bucket, Key="a", UploadId=begun)
+
+
+def test_parts_are_copied_from_versions_and_under_conditions(s3: Any, versioned: str) -> None:
+    first = s3.put_object(Bucket=versioned, Key="s ?+%ü", Body=b"first")
+    s3.put_object(Bucket=versioned, Key="s ?+%ü", Body=b"second")
+    begun = s3.create_multipart_upload(Bucket=versioned, Key="a")["UploadId"]
+    words = {"Bucket": versioned, "Key": "a", "UploadId": begun, "PartNumber": 1}
+    source = {"Bucket": versioned, "Key": "s ?+%ü"}
+    latest = s3.upload_part_copy(**words, CopySource=source)["CopyPartResult"]["ETag"]
+    assert latest == f'"{hashlib.md5(b"second").hexdigest()}"'
+    source["VersionId"] = first["VersionId"]
+    copied = s3.upload_part_copy(**words, CopySource=source, CopySourceIfMatch=first["ETag"])
+    assert (copied["CopyPartResult"]["ETag"], copied["CopySourceVersionId"]) == (
+        first["ETag"],
+        first["VersionId"],
+    )
+    wrong = refusal(s3.upload_part_copy, **words, CopySource=source, CopySourceIfNoneMatch=first["ETag"])
+    assert wrong == (412, "PreconditionFailed")
+    missing = {"Bucket": versioned, "Key": "missing"}
+    assert refusal(s3.upload_part_copy, **words, CopySource=missing) == (404, "NoSuchKey")
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        ({"ChecksumAlgorithm": "SHA1", "ChecksumType": "FULL_OBJECT"}, True),
+        ({"ChecksumAlgorithm": "SHA256", "ChecksumType": "FULL_OBJECT"}, True),
+        ({"ChecksumAlgorithm": "CRC64NVME", "ChecksumType": "COMPOSITE"}, True),
+        ({"ChecksumAlgorithm": "CRC32", "ChecksumType": "HALF_OBJECT"}, True),
+        ({"ChecksumAlgorithm": "ADLER32"}, True),
+        ({"ChecksumType": "COMPOSITE"}, True),
+        ({"ChecksumAlgorithm": "SHA256", "ChecksumType": "COMPOSITE"}, False),
+        ({"ChecksumAlgorithm": "CRC64NVME", "ChecksumType": "FULL_OBJECT"}, False),
+        ({"ChecksumAlgorithm": "CRC32C", "ChecksumType": "FULL_OBJECT"}, False),
+    ],
+)
+def test_an_upload_keeps_a_checksum_that_there_is(
+    s3: Any, bucket: str, words: dict[str, str], refused: bool
+) -> None:
+    begin = {"Bucket": bucket, "Key": "a", **words}
+    if refused:
+        assert refusal(s3.create_multipart_upload, **begin) == (400, "InvalidRequest")
+    else:
+        begun = s3.create_multipart_upload(**begin)
+        assert {name: begun[name] for name in words} == words
+
+
+def test_checksums_of_parts_are_compared(s3: Any, bucket: str) -> None:
+    begun, done = upload(s3, bucket, "a", [PARTS[0], b"last"], ChecksumAlgorithm="SHA256")
+    end = {"Bucket": bucket, "Key": "a", "UploadId": begun}
+
+    def refused(parts: list[dict[str, Any]], **more: str) -> tuple[int, str]:
+        return refusal(s3.complete_multipart_upload, **end, MultipartUpload={"Parts": parts}, **more)
+
+    bare = [{"PartNumber": one["PartNumber"], "ETag": one["ETag"]} for one in done]
+    assert refused(bare) == (400, "InvalidRequest")
+    swapped = [one | {"ChecksumSHA256": done[0]["ChecksumSHA256"]} for one in done]
+    assert refused(swapped) == (400, "InvalidPart")
+    assert refused(done, ChecksumSHA256=done[0]["ChecksumSHA256"]) == (400, "BadDigest")
+    assert refused(done, ChecksumType="FULL_OBJECT") == (400, "InvalidRequest")
+    other = {"PartNumber": 3, "Body": b"x", "ChecksumAlgorithm": "SHA1"}
+    assert refusal(s3.upload_part, **end, **other) == (400, "InvalidRequest")
+    wrong = {"PartNumber": 3, "Body": b"x", "ChecksumSHA256": done[0]["ChecksumSHA256"]}
+    assert refusal(s3.upload_part, **end, **wrong) == (400, "BadDigest")
+    assert s3.complete_multipart_upload(**end, MultipartUpload={"Parts": done})["ChecksumType"] == "COMPOSITE"
+
+
+def test_a_part_is_told_the_checksum_it_came_with(s3: Any, bucket: str) -> None:
+    begun = s3.create_multipart_upload(Bucket=bucket, Key="a")["UploadId"]
+    words = {"Bucket": bucket, "Key": "a", "UploadId": begun, "PartNumber": 1, "Body": b"x"}
+    for algorithm in ("CRC32", "SHA1", "SHA256"):
+        whole = s3.put_object(Bucket=bucket, Key="b", Body=b"x", ChecksumAlgorithm=algorithm)
+        part = s3.upload_part(**words, ChecksumAlgorithm=algorithm)
+        assert part[f"Checksum{algorithm}"] == whole[f"Checksum{algorithm}"]
+
+
+def test_a_bucket_goes_with_its_unfinished_uploads(s3: Any, bucket: str) -> None:
+    begun, _ = upload(s3, bucket, "a", [b"x"])
+    assert status(s3.delete_bucket(Bucket=bucket)) == 204
+    refused = refusal(s3.upload_part, Bucket=bucket, Key="a", UploadId=begun, PartNumber=1, Body=b"")
+    assert refused == (404, "NoSuchBucket")
+
+
+def test_visitors_begin_no_uploads(s3: Any, s3_visitor: Any, bucket: str) -> None:
+    s3.put_bucket_acl(Bucket=bucket, ACL="public-read-write")
+    assert status(s3_visitor.put_object(Bucket=bucket, Key="a", Body=b"x")) == 200
+    denied = (403, "AccessDenied")
+    assert refusal(s3_visitor.create_multipart_upload, Bucket=bucket, Key="b") == denied
+    assert refusal(s3_visitor.copy_object, Bucket=bucket, Key="b", CopySource=f"{bucket}/a") == denied

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from tests.s3.refusals import header, refusal, status
 
 
@@ -111,3 +113,77 @@ def test_a_copy_brings_an_old_version_back(s3: Any, versioned: str) -> None:
     assert copied["VersionId"] not in {first, None}
     assert body(s3, versioned, "a") == b"1"
     assert len(s3.list_object_versions(Bucket=versioned)["Versions"]) == 3
+
+
+def test_deletes_meet_conditions(s3: Any, versioned: str) -> None:
+    first = s3.put_object(Bucket=versioned, Key="a", Body=b"1")
+    second = s3.put_object(Bucket=versioned, Key="a", Body=b"22")
+    delete, failed = s3.delete_object, (412, "PreconditionFailed")
+    words = {"Bucket": versioned, "Key": "a"}
+    assert refusal(delete, **words, IfMatch=first["ETag"]) == failed
+    assert refusal(delete, **words, IfMatchSize=1) == failed
+    assert refusal(delete, **words, VersionId=second["VersionId"], IfMatch=first["ETag"]) == failed
+    modified = s3.head_object(**words)["LastModified"]
+    assert refusal(delete, **words, IfMatchLastModifiedTime=modified - timedelta(days=1)) == failed
+    assert len(s3.list_object_versions(Bucket=versioned)["Versions"]) == 2
+    marked = delete(**words, IfMatch=second["ETag"], IfMatchSize=2, IfMatchLastModifiedTime=modified)
+    assert marked["DeleteMarker"] is True
+    assert refusal(delete, **words, IfMatch="*") == (404, "NoSuchKey")
+    assert refusal(delete, **words, IfMatch=second["ETag"]) == (404, "NoSuchKey")
+    gone = delete(**words, VersionId=first["VersionId"], IfMatch=first["ETag"])
+    assert gone["VersionId"] == first["VersionId"]
+
+
+def test_conditions_on_nothing(s3: Any, bucket: str) -> None:
+    words = {"Bucket": bucket, "Key": "none"}
+    assert refusal(s3.delete_object, **words, IfMatch="*") == (404, "NoSuchKey")
+    assert status(s3.delete_object(**words, IfMatchSize=3)) == 204
+    assert status(s3.delete_object(**words, IfMatchLastModifiedTime=datetime(2020, 1, 1, tzinfo=UTC))) == 204
+
+
+def test_each_of_many_deletes_meets_its_own_conditions(s3: Any, versioned: str) -> None:
+    etag = s3.put_object(Bucket=versioned, Key="a", Body=b"1")["ETag"]
+    s3.put_object(Bucket=versioned, Key="b", Body=b"22")
+    names = [
+        {"Key": "a", "ETag": etag},
+        {"Key": "b", "ETag": etag},
+        {"Key": "none", "ETag": "*"},
+        {"Key": "b", "Size": 5},
+        {"Key": "b", "VersionId": "garbage"},
+    ]
+    answer = s3.delete_objects(Bucket=versioned, Delete={"Objects": names})
+    assert [one["Key"] for one in answer["Deleted"]] == ["a"]
+    assert [(one["Key"], one["Code"]) for one in answer["Errors"]] == [
+        ("b", "PreconditionFailed"),
+        ("none", "NoSuchKey"),
+        ("b", "PreconditionFailed"),
+        ("b", "NoSuchVersion"),
+    ]
+    quiet = {"Objects": [{"Key": "b"}, {"Key": "none", "ETag": "*"}], "Quiet": True}
+    answer = s3.delete_objects(Bucket=versioned, Delete=quiet)
+    assert "Deleted" not in answer
+    assert [one["Key"] for one in answer["Errors"]] == ["none"]
+
+
+def test_a_delete_marker_hides_and_is_told_of(s3: Any, versioned: str) -> None:
+    marker = s3.delete_object(Bucket=versioned, Key="never")
+    assert marker["DeleteMarker"] is True
+    again = s3.delete_object(Bucket=versioned, Key="never")
+    assert again["VersionId"] != marker["VersionId"]
+    listed = s3.list_object_versions(Bucket=versioned)["DeleteMarkers"]
+    assert [(one["VersionId"], one["IsLatest"]) for one in listed] == [
+        (again["VersionId"], True),
+        (marker["VersionId"], False),
+    ]
+    with pytest.raises(s3.exceptions.ClientError) as caught:
+        s3.get_object(Bucket=versioned, Key="never")
+    told = caught.value.response["ResponseMetadata"]["HTTPHeaders"]
+    assert (told["x-amz-delete-marker"], told["x-amz-version-id"]) == ("true", again["VersionId"])
+
+
+def test_writes_of_a_key_that_was_deleted_meet_conditions(s3: Any, versioned: str) -> None:
+    etag = s3.put_object(Bucket=versioned, Key="a", Body=b"1")["ETag"]
+    s3.delete_object(Bucket=versioned, Key="a")
+    words = {"Bucket": versioned, "Key": "a", "Body": b"2"}
+    assert refusal(s3.put_object, **words, IfMatch=etag) == (404, "NoSuchKey")
+    assert status(s3.put_object(**words, IfNoneMatch="*")) == 200
