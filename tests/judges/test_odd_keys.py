@@ -72,7 +72,5 @@ def test_odd_keys_are_listed_as_they_were_stored(server: S3Cloud, account: Accou
     for key in ODD_KEYS.values():
         assert wire.ask("PUT", object_path(bucket, key)).status == 200, key
     pages = boto3_client(endpoint, account).get_paginator("list_objects_v2")
-    seen = [
-        found["Key"] for page in pages.paginate(Bucket=bucket, MaxKeys=5) for found in page["Contents"]
-    ]
+    seen = [found["Key"] for page in pages.paginate(Bucket=bucket, MaxKeys=5) for found in page["Contents"]]
     assert seen == sorted(ODD_KEYS.values(), key=str.encode)
