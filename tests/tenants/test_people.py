@@ -65,6 +65,16 @@ async def test_tenants_are_listed_by_id_page_by_page(people: People) -> None:
     assert (seen, pages) == (sorted(made), 3)
 
 
+async def test_the_house_is_a_tenant_that_nobody_sees_or_makes(people: People) -> None:
+    alice = await people.create("alice")
+    house = await people.house()
+    assert await people.house() == house
+    assert await people.find(house.tenant_id) == house
+    assert (await people.page()).tenants == [alice]
+    with pytest.raises(Refusal, match="taken"):
+        await people.create(house.display_name)
+
+
 async def test_a_tenant_has_the_names_that_s3_knows_it_by(people: People) -> None:
     made = await people.create("Kelp", email=" Storage@Kelp.example ")
     other = await people.create("other")

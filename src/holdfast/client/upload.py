@@ -162,8 +162,9 @@ class Upload:
             progress: told of what was moved.
             beside: given each chunk's plain bytes in order, one at a time, while they are sealed. It must not
                 return before it is done with them, also when it is cancelled.
-            tidy: when the source fails, chunks under way are let finish and all are recorded, so that
-                aborting the upload deletes every shard that was sent.
+            tidy: when the source fails, or the upload is cancelled, chunks under way are let finish and all
+                are recorded, so that aborting the upload deletes every shard that was sent. A cancellation
+                takes effect when that is done; cancelled again, at once.
         """
         ticket = begun.ticket
         self._gear = gear
@@ -205,8 +206,8 @@ class Upload:
                     while under_way.busy:
                         (await under_way.settled()).result()
                     await self._source.check()
-                except BaseException as error:
-                    if self._tidy and not isinstance(error, asyncio.CancelledError):
+                except BaseException:
+                    if self._tidy:
                         await self._finish_what_began(under_way)
                     raise
             rest = await self._recorder.finish()

@@ -28,10 +28,7 @@ from holdfast.gateway.writing import Source, Writer
 from holdfast.protocol.control import UploadBegin, UploadCommit
 from holdfast.tenants.people import People
 from holdfast.world.database import Database
-from holdfast.world.errors import Refusal
 
-NOBODY = "Holdfast packs"
-"""The name of the tenant to whom packs belong."""
 NAME_BYTES = 16
 ROWS_MAX = 20_000
 """Small objects that are looked at for one pack."""
@@ -130,19 +127,8 @@ class Packs:
     async def _owner(self) -> str:
         """The tenant of packs, made when it is first needed."""
         if not self._tenant:
-            self._tenant = await self._find_owner()
+            self._tenant = (await self._people.house()).tenant_id
         return self._tenant
-
-    async def _find_owner(self) -> str:
-        try:
-            return (await self._people.find_named(NOBODY)).tenant_id
-        except Refusal:
-            pass
-        try:
-            return (await self._people.create(NOBODY)).tenant_id
-        except Refusal:
-            # Another process was faster.
-            return (await self._people.find_named(NOBODY)).tenant_id
 
 
 def _cut(whole: memoryview, small: Small) -> bytes:

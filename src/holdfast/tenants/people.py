@@ -17,6 +17,8 @@ from holdfast.world.clock import Clock
 from holdfast.world.database import Database
 from holdfast.world.errors import Refusal
 
+HOUSE: Final = "Holdfast packs"
+"""The name of the tenant that is nobody: what is kept for all tenants together belongs to it."""
 NAME_CHARACTERS_MAX: Final = 100
 EMAIL_CHARACTERS_MAX: Final = 254
 PAGE_MAX: Final = 1000
@@ -73,7 +75,22 @@ class People:
                 for an address that is none.
         """
         name = _clean_name(display_name)
-        address = _clean_email(email)
+        if name == HOUSE:
+            raise _taken(name)
+        return await self._add(name, _clean_email(email))
+
+    async def house(self) -> Tenant:
+        """The tenant that is nobody, made when it is first asked for. No listing shows it."""
+        row = await self._database.read(store.find_tenant_named, HOUSE)
+        if row is not None:
+            return _tenant(row)
+        try:
+            return await self._add(HOUSE, "")
+        except Refusal:
+            # Another process was faster.
+            return await self.find_named(HOUSE)
+
+    async def _add(self, name: str, address: str) -> Tenant:
         for _ in range(_DRAWS_MAX):
             tenant_id = "t-" + base64.b32encode(self._chance.bytes(_ID_RANDOM_BYTES)).decode().lower()
             row = TenantRow(
@@ -132,9 +149,9 @@ class People:
         return [_tenant(row) for row in rows]
 
     async def page(self, *, after: str | None = None, limit: int = PAGE_MAX) -> TenantPage:
-        """Tenants by id, from beyond `after`."""
+        """Tenants by id, from beyond `after`; not the house's own."""
         limit = max(1, min(limit, PAGE_MAX))
-        rows = await self._database.read(store.list_tenants, after or "", limit + 1)
+        rows = await self._database.read(store.list_tenants, after or "", limit + 1, HOUSE)
         tenants = [_tenant(row) for row in rows[:limit]]
         return TenantPage(tenants, tenants[-1].tenant_id if len(rows) > limit else None)
 
@@ -146,10 +163,12 @@ def _tenant(row: TenantRow) -> Tenant:
 def _create(connection: Connection, row: TenantRow) -> bool:
     """Whether it was stored; not, if the number of its account is taken."""
     if store.find_tenant_named(connection, row.display_name) is not None:
-        raise Refusal(
-            "tenant.exists", f"The name '{row.display_name}' is taken.", advice="Choose another name."
-        )
+        raise _taken(row.display_name)
     return store.add_tenant(connection, row)
+
+
+def _taken(name: str) -> Refusal:
+    return Refusal("tenant.exists", f"The name '{name}' is taken.", advice="Choose another name.")
 
 
 def _clean_name(display_name: str) -> str:

@@ -191,9 +191,10 @@ def find_tenant_named(connection: Connection, display_name: str) -> TenantRow | 
     return TenantRow(*row) if row else None
 
 
-def list_tenants(connection: Connection, after: str, limit: int) -> list[TenantRow]:
-    """Up to `limit` tenants with an id beyond `after`, by id."""
-    query = select(tenants).where(tenants.c.tenant_id > after).order_by(tenants.c.tenant_id).limit(limit)
+def list_tenants(connection: Connection, after: str, limit: int, hidden: str) -> list[TenantRow]:
+    """Up to `limit` tenants with an id beyond `after`, by id, without the one of the name `hidden`."""
+    query = select(tenants).where(tenants.c.tenant_id > after, tenants.c.display_name != hidden)
+    query = query.order_by(tenants.c.tenant_id).limit(limit)
     return [TenantRow(*row) for row in connection.execute(query)]
 
 
