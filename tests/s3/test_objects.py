@@ -261,3 +261,82 @@ def test_an_object_is_renamed_without_being_copied(s3: Any, bucket: str) -> None
     found = s3.get_object(Bucket=bucket, Key="b")
     assert found["Metadata"] == {"m": "1"}
     assert found["Body"].read() == BIG
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("gzip", "gzip"),
+        ("deflate, gzip", "deflate, gzip"),
+        ("aws-chunked", None),
+        ("aws-chunked,gzip", "gzip"),
+        ("gzip, aws-chunked", "gzip"),
+    ],
+)
+def test_the_framing_of_an_upload_is_no_encoding_of_the_object(
+    s3: Any, bucket: str, sent: str, kept: str | None
+) -> None:
+    s3.put_object(Bucket=bucket, Key="a", Body=b"x", ContentEncoding=sent)
+    assert s3.head_object(Bucket=bucket, Key="a").get("ContentEncoding") == kept
+
+
+def test_what_is_said_of_an_object_is_replaced_with_it(s3: Any, bucket: str) -> None:
+    s3.put_object(
+        Bucket=bucket, Key="a", Body=b"x", Metadata={"a": "1", "b": "two  words"}, CacheControl="no-cache"
+    )
+    assert s3.head_object(Bucket=bucket, Key="a")["Metadata"] == {"a": "1", "b": "two  words"}
+    s3.put_object(Bucket=bucket, Key="a", Body=b"x", Metadata={"C": ""})
+    found = s3.head_object(Bucket=bucket, Key="a")
+    assert (found["Metadata"], found.get("CacheControl")) == ({"c": ""}, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        ({"ChecksumCRC32": "AAAAAA=="}, "BadDigest"),
+        ({"ChecksumSHA256": "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="}, "BadDigest"),
+        ({"ChecksumCRC32": "no base64"}, "InvalidRequest"),
+        ({"ChecksumSHA1": "AAAAAA=="}, "InvalidRequest"),
+        ({"ChecksumCRC64NVME": "AAAAAAAAAAA="}, "BadDigest"),
+        ({"ChecksumCRC32C": "AAAAAA=="}, "BadDigest"),
+    ],
+)
+def test_a_checksum_that_is_not_the_bodys_is_refused(
+    s3: Any, bucket: str, words: dict[str, str], refused: str
+) -> None:
+    assert refusal(s3.put_object, Bucket=bucket, Key="a", Body=b"abc", **words) == (400, refused)
+    assert refusal(s3.get_object, Bucket=bucket, Key="a") == (404, "NoSuchKey")
+
+
+def test_attributes_of_an_object(s3: Any, bucket: str) -> None:
+    names = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"]
+    etag = s3.put_object(Bucket=bucket, Key="a", Body=b"abc", ChecksumAlgorithm="SHA256")["ETag"]
+    found = s3.get_object_attributes(Bucket=bucket, Key="a", ObjectAttributes=names)
+    assert (found["ETag"], found["StorageClass"], found["ObjectSize"]) == (etag.strip('"'), "STANDARD", 3)
+    assert found["Checksum"] == {
+        "ChecksumSHA256": base64.b64encode(hashlib.sha256(b"abc").digest()).decode(),
+        "ChecksumType": "FULL_OBJECT",
+    }
+    assert "ObjectParts" not in found
+    only = s3.get_object_attributes(Bucket=bucket, Key="a", ObjectAttributes=["ObjectSize"])
+    assert (only["ObjectSize"], "ETag" in only) == (3, False)
+    ask = s3.get_object_attributes
+    assert refusal(ask, Bucket=bucket, Key="a", ObjectAttributes=["Age"]) == (400, "InvalidArgument")
+    assert refusal(ask, Bucket=bucket, Key="b", ObjectAttributes=names) == (404, "NoSuchKey")
+
+
+def test_visitors_are_told_nothing_of_what_is_not_theirs(
+    s3: Any, s3_other: Any, s3_visitor: Any, bucket: str
+) -> None:
+    s3.put_object(Bucket=bucket, Key="shown", Body=b"x", ACL="public-read")
+    s3.put_object(Bucket=bucket, Key="hidden", Body=b"x")
+    for stranger in (s3_visitor, s3_other):
+        assert stranger.get_object(Bucket=bucket, Key="shown")["Body"].read() == b"x"
+        for key in ("hidden", "none"):
+            assert refusal(stranger.get_object, Bucket=bucket, Key=key) == (403, "AccessDenied")
+            assert refusal(stranger.head_object, Bucket=bucket, Key=key) == (403, "403")
+    s3.put_bucket_acl(Bucket=bucket, ACL="public-read")
+    assert refusal(s3_visitor.get_object, Bucket=bucket, Key="hidden") == (403, "AccessDenied")
+    assert refusal(s3_visitor.get_object, Bucket=bucket, Key="none") == (404, "NoSuchKey")
+    renamed = {"Bucket": bucket, "Key": "shown", "ResponseContentType": "text/x"}
+    assert refusal(s3_visitor.get_object, **renamed) == (400, "InvalidRequest")

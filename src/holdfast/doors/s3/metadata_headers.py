@@ -43,11 +43,7 @@ def stored_headers(headers: Mapping[str, str]) -> tuple[dict[str, str], dict[str
     for name, value in headers.items():
         if name in _CONTENT:
             _check_line(name, value)
-            kept = value
-            if name == "content-encoding" and headers.get("x-amz-content-sha256", "").startswith(
-                "STREAMING-"
-            ):
-                kept = without_framing(value)
+            kept = without_framing(value) if name == "content-encoding" else value
             if kept:
                 content[name] = kept
         elif name.startswith(META):
