@@ -123,6 +123,16 @@ def test_an_object_sealed_by_its_owner_is_refused_in_plain_words() -> None:
     told(story)
 
 
+def test_what_the_gateway_sealed_is_refused_to_clients_in_plain_words() -> None:
+    async def story(cloud: GatewayCloud) -> None:
+        for size in (0, 1000, 2 * MB):
+            await cloud.put("key", chance.bytes(size))
+            refusal = await refused(cloud.cluster.session.read("photos", "key"), "key.unknown")
+            assert "S3" in refusal.advice, size
+
+    told(story)
+
+
 def test_wrong_digests_leave_nothing_and_right_ones_are_kept() -> None:
     async def attempt(cloud: GatewayCloud, key: str, content: bytes, algorithm: str) -> None:
         right = digests.base64_of(digests.digest_of(algorithm, content))

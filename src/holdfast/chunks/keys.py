@@ -90,6 +90,12 @@ def open_envelope(tenant_key: TenantKey, envelope: Envelope) -> bytes:
     """
     key_id = tenant_key.key_id
     if envelope.key_id != key_id:
+        if envelope.mode != tenant_key.mode == "client":
+            raise Refusal(
+                "key.unknown",
+                "The data was not sealed by its owner's own key, but by the S3 gateway.",
+                advice="Read it through S3.",
+            )
         raise _other_key(tenant_key, envelope.key_id)
     context = _envelope_context(envelope.mode, envelope.key_id)
     data_key = unshut(tenant_key.root, _WRAP_LABEL, box=envelope.wrapped, context=context)

@@ -222,6 +222,9 @@ def _signature(claim: Claim, stamp: str, request: Request, secret: str, payload_
 def canonical_query(query: str) -> str:
     """The raw query in the order and encoding in which it is signed, without the signature in it."""
     pairs = []
+    if "+" in query:
+        # A space to whoever reads it: were it signed as a plus, the two could be exchanged on the way.
+        query = query.replace("+", "%20")
     for part in query.split("&") if query else ():
         name, _, value = part.partition("=")
         if part and name != "X-Amz-Signature":

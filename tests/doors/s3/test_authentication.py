@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from holdfast.doors.s3.authentication import Authenticated, Authentication, Wire, query_of
 from holdfast.doors.s3.failures import S3Error
-from holdfast.protocol.sigv4 import signing_key
+from holdfast.protocol.sigv4 import canonical_query, signing_key
 from holdfast.tenants.identity import ANONYMOUS, Identity
 from holdfast.tenants.keys import Signer
 from holdfast.world.errors import Refusal
@@ -54,6 +54,12 @@ class OneKey:
         if access_key != ACCESS:
             raise Refusal("access.unknown", "Unknown.")
         return SIGNER
+
+
+def test_a_plus_in_a_query_is_signed_as_the_space_that_it_is_read_as() -> None:
+    assert query_of("prefix=a+b") == query_of("prefix=a%20b")
+    assert canonical_query("prefix=a+b") == canonical_query("prefix=a%20b") == "prefix=a%20b"
+    assert canonical_query("prefix=a%2Bb") == "prefix=a%2Bb"
 
 
 def done(coroutine):

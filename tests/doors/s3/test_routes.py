@@ -197,3 +197,10 @@ def test_what_is_remembered_of_hosts_is_bounded() -> None:
     for number in range(10_000):
         hosts.place(f"b{number}.localhost")
     assert len(hosts._known) < 5000
+
+
+def test_hosts_of_absurd_length_are_nobodys_and_not_remembered() -> None:
+    hosts = Hosts(("localhost",))
+    assert hosts.place("a" * 5000 + ".localhost") == Place()
+    assert hosts.place("a.localhost:8333") == Place("a")
+    assert len(hosts._known) == 1

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 REMEMBERED_MAX: Final = 4096
+NAME_MAX: Final = 300
+"""Characters of a host with its port; longer ones are nobody's, and are not remembered."""
 
 
 class Place(NamedTuple):
@@ -25,6 +27,8 @@ class Hosts:
 
     def place(self, host: str) -> Place:
         """What this Host header stands for; what no domain matches names no bucket."""
+        if len(host) > NAME_MAX:
+            return Place()
         found = self._known.get(host)
         if found is None:
             found = self._read(_name_of(host))
