@@ -82,6 +82,24 @@ async def test_a_transaction_returns_what_its_function_returns(any_database: Dat
     assert await any_database.read(numbers) == [7]
 
 
+async def test_of_many_brief_transactions_only_those_that_fail_are_undone(any_database: Database) -> None:
+    def add_unless_third(connection: Connection, number: int) -> int:
+        add(connection, number)
+        if number % 3 == 0:
+            raise Refusal("request.invalid", "a third one")
+        return number
+
+    # More than one turn of the event loop, among transactions that are not brief.
+    ended = await asyncio.gather(
+        *(any_database.transact_briefly(add_unless_third, number) for number in range(300)),
+        *(any_database.transact(add_unless_third, number) for number in range(300, 330)),
+        return_exceptions=True,
+    )
+    kept = [number for number in range(330) if number % 3]
+    assert [one for one in ended if not isinstance(one, BaseException)] == kept
+    assert await any_database.read(numbers) == kept
+
+
 async def test_a_peek_sees_what_was_committed_and_cannot_write(any_database: Database) -> None:
     for number in range(3):
         await any_database.transact(add, number)

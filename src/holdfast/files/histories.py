@@ -63,7 +63,7 @@ async def against_races(
         def work(connection: Connection) -> T:
             return change(connection, writing.look(connection, bucket_id, key))
 
-        return await database.transact(work)
+        return await database.transact_briefly(work)
     for attempt in range(TRIES_MAX):
         looked = await database.read(writing.look, bucket_id, key)
 

@@ -21,7 +21,7 @@ from holdfast.world.errors import Trouble
 class Job:
     """One piece of work for a connection, and how it ended. A holder sets `result` or `error`."""
 
-    __slots__ = ("_arguments", "_keywords", "_work", "error", "future", "loop", "reading", "result")
+    __slots__ = ("_arguments", "_keywords", "_work", "brief", "error", "future", "loop", "reading", "result")
 
     def __init__(
         self, work: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any], *, reading: bool
@@ -30,6 +30,7 @@ class Job:
         self._arguments = arguments
         self._keywords = keywords
         self.reading = reading
+        self.brief = False
         self.result: Any = None
         self.error: BaseException | None = None
         self.loop: asyncio.AbstractEventLoop | None = None

@@ -33,6 +33,15 @@ class Database(Protocol):
         """Runs `work(connection, ...)` in one serialisable transaction; durable when this returns."""
         ...
 
+    async def transact_briefly(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """`transact` for a few rows by their indexes, of which many may come at a time.
+
+        A database in a file may then have the event loop itself do the work, which everybody else waits for.
+        """
+        ...
+
     async def read(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:

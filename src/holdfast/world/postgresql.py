@@ -279,6 +279,8 @@ class PostgresqlDatabase:
     ) -> T:
         return cast("T", await self._persist(Job(work, args, kwargs, reading=False)))
 
+    transact_briefly = transact
+
     async def read(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:

@@ -57,6 +57,8 @@ class SimulatedDatabase:
             raise Trouble("database.unreachable", "The database hung up: simulated.", outcome="unknown")
         return result
 
+    transact_briefly = transact
+
     async def read(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
