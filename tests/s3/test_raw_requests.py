@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.judges.cloud import Account, Endpoint
 from tests.s3.refusals import refusal
-from tests.s3.sending import BODY, Sender, read_answer
+from tests.s3.sending import BODY, Sender, read_answer, read_whole
 
 
 @pytest.fixture
@@ -106,6 +106,22 @@ def test_who_waits_for_continue_is_refused_before_the_body(sender: Sender, bucke
         line.sendall(BODY)
         assert read_answer(line) == (200, "")
     assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == BODY
+
+
+@pytest.mark.parametrize(
+    "changed", [{"Authorization": "AWS4-HMAC-SHA256 no"}, {"X-Amz-Date": "20200101T000000Z"}, {}]
+)
+def test_no_body_that_waits_is_taken_for_the_next_request(
+    sender: Sender, bucket: str, changed: dict[str, str]
+) -> None:
+    """The client need not send what it was not told to send: the line must end there, or say so."""
+    key = "a" if changed else "k" * 1025
+    with sender.connect() as line:
+        line.sendall(sender.lines("PUT", f"/{bucket}/{key}", changed=changed | {"Expect": "100-continue"}))
+        answer = read_whole(line)
+        assert answer.status >= 400
+        assert answer.headers["connection"] == "close"
+        assert line.recv(65536) == b""
 
 
 @pytest.mark.parametrize("size", [1000, 20 << 20])

@@ -22,6 +22,8 @@ from holdfast.files.bucket_settings import CorsRule, Logging
 from holdfast.files.request_log import RequestLog
 from holdfast.protocol import sigv4
 
+PATH = "/photos/big"
+
 
 class Connection:
     """One request as the server sees it: pieces of a body, asked for or not, and what was answered."""
@@ -63,17 +65,19 @@ class Connection:
         return not self.came[-1].get("more_body", False)
 
 
-async def put(cloud: S3Cloud, who: Program, connection: Connection, size: int, **headers: str) -> Connection:
-    """Asks to PUT /photos/big of `size` bytes that are not signed."""
+async def put(
+    cloud: S3Cloud, who: Program, connection: Connection, size: int, path: str = PATH, **headers: str
+) -> Connection:
+    """Asks to PUT `size` bytes that are not signed."""
     sent = [("host", HOST), ("content-length", str(size))]
     sent += [(name.replace("_", "-"), value) for name, value in headers.items()]
     if who._key is not None:
         sent += sigv4.sign(
-            sigv4.Request("PUT", "/photos/big", "", sent), access=who._key.access_key, secret=who._key.secret,
+            sigv4.Request("PUT", path, "", sent), access=who._key.access_key, secret=who._key.secret,
             region="us-east-1", service="s3", now=cloud.door.clock.now(), payload_hash="UNSIGNED-PAYLOAD",
         ).items()  # fmt: skip
     scope = {
-        "type": "http", "method": "PUT", "scheme": "http", "raw_path": b"/photos/big", "query_string": b"",
+        "type": "http", "method": "PUT", "scheme": "http", "raw_path": path.encode(), "query_string": b"",
         "headers": [(name.encode(), value.encode()) for name, value in sent], "client": ("127.0.0.1", 5),
     }  # fmt: skip
     await cloud.application(scope, connection.receive, connection.send)
@@ -90,6 +94,31 @@ def test_a_body_is_asked_for_only_when_its_request_is_allowed() -> None:
             assert asked.headers["connection"] == "close"
         allowed = await put(cloud, cloud.alice, Connection([b"x" * 9]), 9, expect="100-continue")
         assert (allowed.status, allowed.asked > 0, "connection" in allowed.headers) == (200, True, False)
+
+    s3_story(story)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "code"),
+    [
+        ("/photos/" + "k" * 1025, {}, b"KeyTooLongError"),
+        ("/photos/%FF", {}, b"InvalidURI"),
+        (PATH, {"authorization": "AWS4-HMAC-SHA256 nonsense"}, b"AuthorizationHeaderMalformed"),
+    ],
+)
+def test_what_is_refused_before_its_body_is_judged_leaves_no_body_on_the_line(
+    path: str, headers: dict[str, str], code: bytes
+) -> None:
+    async def story(cloud: S3Cloud) -> None:
+        nobody = cloud.nobody
+        waiting = await put(cloud, nobody, Connection([b"x"]), 9, path, expect="100-continue", **headers)
+        assert (waiting.asked, waiting.headers["connection"], code in waiting.body) == (0, "close", True)
+        little = await put(cloud, nobody, Connection([b"x" * 1000] * 3), 3000, path, **headers)
+        assert (little.asked, "connection" in little.headers, code in little.body) == (3, False, True)
+        much = await put(cloud, nobody, Connection([b"x" * 65536] * 100), 100 << 16, path, **headers)
+        assert (much.headers["connection"], code in much.body) == ("close", True)
+        none = await put(cloud, nobody, Connection(), 0, path, **headers)
+        assert (none.asked, "connection" in none.headers, code in none.body) == (0, False, True)
 
     s3_story(story)
 

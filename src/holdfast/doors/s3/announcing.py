@@ -27,8 +27,7 @@ def body_of(
     chunked = "transfer-encoding" in headers
     if announced is None and not chunked and needs_length:
         raise S3Error("MissingContentLength")
-    continues = headers.get("expect", "").lower() == "100-continue"
-    empty = not chunked and announced in {None, "0"}
+    empty, continues = _comes(headers)
     if who.payload in STREAMING:
         if headers.get(DECODED_LENGTH) is None:
             raise S3Error("MissingContentLength")
@@ -40,6 +39,18 @@ def body_of(
     size_known = None if chunked else _length(announced or "0")
     claims = Claims(size=size_known, sha256=hashed, empty=empty, expects_continue=continues)
     return RequestBody(receive, headers, claims)
+
+
+def unjudged(receive: Receive, headers: Mapping[str, str]) -> RequestBody:
+    """The body of a request that was refused before anybody looked at it: something to drain or to leave."""
+    empty, continues = _comes(headers)
+    return RequestBody(receive, headers, Claims(size=None, empty=empty, expects_continue=continues))
+
+
+def _comes(headers: Mapping[str, str]) -> tuple[bool, bool]:
+    """Whether there is no body at all, and whether the client holds it back until it is told to send it."""
+    empty = "transfer-encoding" not in headers and headers.get("content-length") in {None, "0"}
+    return empty, headers.get("expect", "").lower() == "100-continue"
 
 
 def _length(text: str) -> int:

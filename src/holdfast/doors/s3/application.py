@@ -13,7 +13,7 @@ import structlog
 
 from holdfast.doors.s3 import objects, post_forms, preflight, sending, showing, website
 from holdfast.doors.s3.access import Access, check_expected_owner
-from holdfast.doors.s3.announcing import body_of
+from holdfast.doors.s3.announcing import body_of, unjudged
 from holdfast.doors.s3.authentication import Authenticated, Authentication
 from holdfast.doors.s3.circumstances import Circumstances
 from holdfast.doors.s3.exchange import Exchange, exchange_of
@@ -55,6 +55,9 @@ class Application:
         exchange = exchange_of(scope, door.clock.now(), door.chance.bytes(8).hex().upper())
         exchange.received_at = began
         response = await self._answer(exchange, receive)
+        if exchange.body is None:
+            # Refused unread: what the client may or may not send still must not become its next request.
+            exchange.body = unjudged(receive, exchange.headers)
         exchange.object_size = response.object_size
         exchange.answered_at = door.clock.monotonic()
         try:
