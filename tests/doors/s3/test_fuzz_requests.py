@@ -70,7 +70,8 @@ QUERY_NAMES = st.sampled_from(
     (*sorted(SELECTORS), "versionId", "uploadId", "partNumber", "prefix", "delimiter", "marker", "max-keys",
      "continuation-token", "start-after", "key-marker", "version-id-marker", "encoding-type", "fetch-owner",
      "response-content-type", "response-expires", "X-Amz-Signature", "X-Amz-Algorithm", "X-Amz-Credential",
-     "X-Amz-Expires", "X-Amz-Date", "X-Amz-SignedHeaders", "AWSAccessKeyId", "Signature", "x-id", "nobody-knows")
+     "X-Amz-Expires", "X-Amz-Date", "X-Amz-SignedHeaders", "AWSAccessKeyId", "Signature", "x-id",
+     "nobody-knows")
 )  # fmt: skip
 QUERY_VALUES = st.sampled_from(
     ("", "0", "1", "-1", "2", "1000", "x", "%00", "%ff", "%", "a%2Fb", "null", "url", "%26")
