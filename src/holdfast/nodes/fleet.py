@@ -82,6 +82,8 @@ class Fleet:
         # Plans are made in worker threads while heartbeats arrive on the event loop.
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
+        # What was said of the classes by that snapshot: every small object asks.
+        self._said: tuple[Snapshot | None, dict[StorageClass, ClassInfo]] = (None, {})
         self._turned = True
         self._read_until = 0
 
@@ -196,8 +198,17 @@ class Fleet:
 
     def class_info(self, storage_class: StorageClass) -> ClassInfo:
         """The class as clients see it, and whether the fleet has nodes enough for it now."""
+        snapshot = self.snapshot()
+        if self._said[0] is not snapshot:
+            self._said = snapshot, {}
+        said = self._said[1]
+        if storage_class not in said:
+            said[storage_class] = self._class_info(storage_class, snapshot)
+        return said[storage_class]
+
+    def _class_info(self, storage_class: StorageClass, snapshot: Snapshot) -> ClassInfo:
         redundancy = storage_class.redundancy
-        usable = len(self.snapshot().view(storage_class.chunk_size // redundancy.k))
+        usable = len(snapshot.view(storage_class.chunk_size // redundancy.k))
         return ClassInfo(
             class_name=storage_class.class_name,
             redundancy=RedundancyInfo(k=redundancy.k, n=redundancy.n, repair_at=redundancy.repair_at),

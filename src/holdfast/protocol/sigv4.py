@@ -27,6 +27,7 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 SKEW_SECONDS = 15 * 60
 PRESIGNED_SECONDS_MAX = 7 * 24 * 3600
+REMEMBERED_LENGTH_MAX = 200
 
 _MICROSECONDS = 1_000_000
 _STAMP = "%Y%m%dT%H%M%SZ"
@@ -228,14 +229,17 @@ def canonical_query(query: str) -> str:
     for part in query.split("&") if query else ():
         name, _, value = part.partition("=")
         if part and name != "X-Amz-Signature":
-            pairs.append((_canonical(name), _canonical(value)))
+            recode = _canonical if len(part) <= REMEMBERED_LENGTH_MAX else _recoded
+            pairs.append((recode(name), recode(value)))
     return "&".join(f"{name}={value}" for name, value in sorted(pairs))
 
 
-@lru_cache(maxsize=1024)
-def _canonical(text: str) -> str:
-    """Names, dates and credentials come again and again."""
+def _recoded(text: str) -> str:
     return _encode(unquote_to_bytes(text))
+
+
+_canonical = lru_cache(maxsize=1024)(_recoded)
+"""Names, dates and credentials come again and again; what is longer than those is not remembered."""
 
 
 def _encode(raw: bytes) -> str:
