@@ -29,11 +29,11 @@ class Outcome(NamedTuple):
 class _Run:
     """One measurement; its connections draw from the same requests."""
 
-    def __init__(self, heads: Iterator[bytes], body: bytes, *, heads_only: bool, seconds: float) -> None:
+    def __init__(self, heads: Iterator[bytes], body: bytes, *, heads_only: bool) -> None:
         self.heads = heads
         self.body = body
         self.heads_only = heads_only
-        self.deadline = time.perf_counter() + seconds
+        self.deadline = 0.0
         self.latencies: list[float] = []
         self.failures: dict[int, int] = {}
 
@@ -55,7 +55,8 @@ class _Connection(asyncio.Protocol):
             self._run.failures[0] = self._run.failures.get(0, 0) + 1
             self.ended.set_result(None)
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Sends the next request, or ends the connection when there is none or the time is over."""
         now = time.perf_counter()
         head = next(self._run.heads, None) if now < self._run.deadline else None
         if head is None:
@@ -80,7 +81,7 @@ class _Connection(asyncio.Protocol):
         self._run.latencies.append(time.perf_counter() - self._sent)
         if status >= 300:  # noqa: PLR2004 - whatever is no success
             self._run.failures[status] = self._run.failures.get(status, 0) + 1
-        self._send()
+        self.send()
 
     def _whole(self, came: bytes, end: int) -> bool:
         length = _LENGTH.search(came, 0, end)
@@ -93,10 +94,14 @@ async def run(
     port: int, heads: Iterator[bytes], body: bytes, at_once: int, *, heads_only: bool, seconds: float
 ) -> Outcome:
     """Sends requests for so long, or until there are no more."""
-    work = _Run(heads, body, heads_only=heads_only, seconds=seconds)
-    loop, began = asyncio.get_running_loop(), time.perf_counter()
+    work = _Run(heads, body, heads_only=heads_only)
+    loop = asyncio.get_running_loop()
     made = await asyncio.gather(
         *(loop.create_connection(lambda: _Connection(work), "127.0.0.1", port) for _ in range(at_once))
     )
+    began = time.perf_counter()
+    work.deadline = began + seconds
+    for _, connection in made:
+        connection.send()
     await asyncio.gather(*(connection.ended for _, connection in made))
     return Outcome(len(work.latencies), time.perf_counter() - began, work.latencies, work.failures)
