@@ -131,6 +131,27 @@ def test_a_copy_meets_conditions_on_what_it_replaces(s3: Any, bucket: str) -> No
     s3.copy_object(**words, IfMatch=etag)
 
 
+def test_a_copy_onto_itself_changes_something(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a", Body=b"x", WebsiteRedirectLocation="/b", StorageClass="ONEZONE_IA")
+    words = {"Bucket": bucket, "Key": "a", "CopySource": f"{bucket}/a"}
+    assert refusal(s3.copy_object, **words) == (400, "InvalidRequest")
+    assert refusal(s3.copy_object, **words, StorageClass="ONEZONE_IA") == (400, "InvalidRequest")
+    assert refusal(s3.copy_object, **words, Metadata={"m": "1"}) == (400, "InvalidRequest")
+    for change in (
+        {"WebsiteRedirectLocation": "/c"},
+        {"StorageClass": "STANDARD_IA"},
+        {"Metadata": {"m": "1"}, "MetadataDirective": "REPLACE"},
+        {"ServerSideEncryption": "AES256"},
+    ):
+        s3.copy_object(**words, **change)
+    found = s3.get_object(Bucket=bucket, Key="a")
+    assert (found["Body"].read(), found["Metadata"], "WebsiteRedirectLocation" in found) == (
+        b"x",
+        {"m": "1"},
+        False,
+    )
+
+
 def test_what_was_deleted_is_no_source(s3: Any, versioned: str) -> None:
     s3.put_object(Bucket=versioned, Key="a", Body=b"x")
     marker = s3.delete_object(Bucket=versioned, Key="a")["VersionId"]

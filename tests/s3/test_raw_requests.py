@@ -108,6 +108,13 @@ def test_who_waits_for_continue_is_refused_before_the_body(sender: Sender, bucke
     assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == BODY
 
 
+def test_a_body_may_come_in_chunks_of_no_told_length(sender: Sender, bucket: str, s3: Any) -> None:
+    chunked = {"Content-Length": None, "Transfer-Encoding": "chunked"}
+    head = sender.lines("PUT", f"/{bucket}/a", changed=chunked)
+    assert sender.answer(head + b"3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n") == (200, "")
+    assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == b"abcdefg"
+
+
 @pytest.mark.parametrize(
     "changed", [{"Authorization": "AWS4-HMAC-SHA256 no"}, {"X-Amz-Date": "20200101T000000Z"}, {}]
 )

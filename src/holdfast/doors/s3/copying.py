@@ -15,6 +15,7 @@ import msgspec
 from holdfast.doors.s3 import checksums, conditions, encryption, reading, showing
 from holdfast.doors.s3.access import EXPECTED_SOURCE_OWNER, Access, check_expected_owner
 from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.metadata_headers import REDIRECT
 from holdfast.doors.s3.multipart import key_of_upload, no_such_upload, open_upload, part_wish
 from holdfast.doors.s3.new_object import (
     OBJECT_BYTES_MAX,
@@ -228,7 +229,7 @@ def _demand_change(request: S3Request, source: Source, wanted: NewObject, *, rep
         replaces_metadata,
         "x-amz-storage-class" in headers
         and wanted.attributes.storage_class != source.attributes.storage_class,
-        wanted.attributes.website_redirect != source.attributes.website_redirect,
+        REDIRECT in headers and wanted.attributes.website_redirect != source.attributes.website_redirect,
         wanted.sealing.asked,
         source.attributes.sse == "customer",
         "x-amz-checksum-algorithm" in headers,
