@@ -48,7 +48,6 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are of no class of asyncio's.
         self._transport = cast("asyncio.Transport", transport)
-        self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ended.done():
