@@ -36,7 +36,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     if elsewhere is not None:
         yield elsewhere
         return
-    started = cloud.start(tmp_path_factory.mktemp("s3"), HOLDFAST_S3_LIFECYCLE_DAY_SECONDS="2")
+    started = cloud.start(
+        tmp_path_factory.mktemp("s3"),
+        HOLDFAST_S3_LIFECYCLE_DAY_SECONDS="2",
+        HOLDFAST_S3_WEBSITE_DOMAINS="website.localhost",
+    )
     yield started
     started.running.stop()
 

@@ -20,6 +20,7 @@ from holdfast.doors.s3.exchange import Exchange, exchange_of
 from holdfast.doors.s3.failures import S3Error, as_s3_error
 from holdfast.doors.s3.hosts import Hosts
 from holdfast.doors.s3.operations import HANDLERS, LISTINGS, RULES, STREAMING, Rule
+from holdfast.doors.s3.payment_operations import demand_payer
 from holdfast.doors.s3.request import S3Request, S3Response
 from holdfast.doors.s3.request_lines import Lines, note_request
 from holdfast.doors.s3.routes import POST_FORM, route
@@ -59,6 +60,7 @@ class Application:
             # Refused unread: what the client may or may not send still must not become its next request.
             exchange.body = unjudged(receive, exchange.headers)
         exchange.object_size = response.object_size
+        exchange.batch = response.batch
         exchange.answered_at = door.clock.monotonic()
         try:
             await self._send(exchange, response, receive, send)
@@ -75,6 +77,8 @@ class Application:
             (b"x-amz-id-2", self._host_id.encode()),
             SERVER,
         ]
+        if exchange.charged:
+            extra.append((b"x-amz-request-charged", b"requester"))
         if "origin" in exchange.headers and exchange.method != "OPTIONS":
             cors = await self._cors(exchange)
             extra += [(name.encode(), value.encode("latin-1", "replace")) for name, value in cors]
@@ -128,6 +132,7 @@ class Application:
             assert exchange.bucket_name is not None
             exchange.record = await self._door.buckets.find(exchange.bucket_name)
             check_expected_owner(headers, exchange.record)
+            exchange.charged = demand_payer(who.identity, exchange.record, headers)
             if exchange.record.parsed.logging is not None and exchange.body is not None:
                 exchange.body.watch(lambda: self._came(exchange))
         request = self._request(exchange, headers, who)
@@ -183,6 +188,7 @@ class Application:
         sizes = post_forms.check_policy(form, bucket_name, exchange.now)
         exchange.key = form.key
         put_headers = form.headers()
+        exchange.charged = demand_payer(identity, exchange.record, put_headers)
         exchange.body = form.body(put_headers, sizes)
         who = Authenticated(identity, "", kind=exchange.authentication)
         request = self._request(exchange, put_headers, who)

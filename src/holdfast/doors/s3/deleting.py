@@ -14,7 +14,7 @@ from holdfast.doors.s3.failures import S3Error, as_s3_error
 from holdfast.doors.s3.lock_operations import bypass_asked
 from holdfast.doors.s3.new_object import demand_insight
 from holdfast.doors.s3.reading import wanted_version
-from holdfast.doors.s3.request import S3Response
+from holdfast.doors.s3.request import Done, S3Response
 from holdfast.doors.s3.settings_documents import expect, leaf, need_leaf, truth
 from holdfast.doors.s3.showing import XML
 from holdfast.doors.s3.telling import told
@@ -34,6 +34,7 @@ BODY_BYTES_MAX: Final = 4 << 20
 """A thousand keys of 1,024 bytes, each byte written as a reference, and what stands around them."""
 ELEMENTS_MAX: Final = 8 * KEYS_MAX
 AT_ONCE: Final = 32
+_GONE: Final = 204
 _REMOVED: Final = "s3:ObjectRemoved:Delete"
 _MARKED: Final = "s3:ObjectRemoved:DeleteMarkerCreated"
 
@@ -70,12 +71,13 @@ async def delete_objects(door: Door, request: S3Request) -> S3Response:
     bypass = bypass_asked(request)
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def one(entry: Entry) -> str:
+    async def one(entry: Entry) -> tuple[str, Done]:
         async with gate:
             return await _outcome(door, request, entry, bypass=bypass, quiet=quiet)
 
     outcomes = await asyncio.gather(*map(one, entries))
-    return S3Response(headers=[XML], content=document("DeleteResult", *outcomes))
+    content = document("DeleteResult", *[told for told, _ in outcomes])
+    return S3Response(headers=[XML], content=content, batch=[done for _, done in outcomes])
 
 
 def read_entries(root: Node) -> tuple[list[Entry], bool]:
@@ -103,20 +105,25 @@ def _entry(node: Node) -> Entry:
     return Entry(key, version_id or None, wanted)
 
 
-async def _outcome(door: Door, request: S3Request, entry: Entry, *, bypass: bool, quiet: bool) -> str:
+async def _outcome(
+    door: Door, request: S3Request, entry: Entry, *, bypass: bool, quiet: bool
+) -> tuple[str, Done]:
+    """What is told of one key, and what is noted of it."""
     named = element("Key", entry.key) + optional("VersionId", entry.version_id)
     try:
         _demand_form(entry.version_id)
         deleted = await _delete(door, request, entry, bypass)
     except (S3Error, Failure) as failure:
         error = failure if isinstance(failure, S3Error) else as_s3_error(failure)
-        return group("Error", named, element("Code", error.code), element("Message", error.message))
+        said = group("Error", named, element("Code", error.code), element("Message", error.message))
+        return said, Done(entry.key, entry.version_id or "", error.status, error.code)
+    done = Done(entry.key, entry.version_id or "", _GONE)
     if quiet:
-        return ""
+        return "", done
     told = ""
     if deleted.marker:
         told = "<DeleteMarker>true</DeleteMarker>" + optional("DeleteMarkerVersionId", deleted.version_id)
-    return group("Deleted", named, told)
+    return group("Deleted", named, told), done
 
 
 def _demand_form(version_id: str | None) -> None:

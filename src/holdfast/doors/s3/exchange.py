@@ -11,10 +11,11 @@ from holdfast.doors.s3.failures import S3Error
 from holdfast.tenants.identity import ANONYMOUS, Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Mapping, MutableMapping, Sequence
 
     from holdfast.doors.s3.body import RequestBody
     from holdfast.doors.s3.hosts import Place
+    from holdfast.doors.s3.request import Done
     from holdfast.files.records import Bucket
 
 KEY_BYTES_MAX: Final = 1024
@@ -40,12 +41,16 @@ class Exchange:
     identity: Identity = ANONYMOUS
     authentication: str = ""
     record: Bucket | None = None
+    charged: bool = False
+    """Whether the one who asks pays for it, not the bucket's owner."""
     body: RequestBody | None = None
     status: int = 0
     error: str = ""
     sent: int = 0
     object_size: int = -1
     """Of the object or part that was read or written; below zero where there is none."""
+    batch: Sequence[Done] = ()
+    """What was done besides, key by key."""
     received_at: float = 0.0
     """When the last byte of the request came, by the monotonic clock; kept where requests are logged."""
     answered_at: float = 0.0

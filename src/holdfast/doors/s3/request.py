@@ -8,9 +8,9 @@ been judged.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from holdfast.doors.s3.access import Access
@@ -59,12 +59,22 @@ class S3Request:
         return self.key
 
 
+class Done(NamedTuple):
+    """What became of one of the many keys of a request, for request logs."""
+
+    key: str
+    version_id: str
+    status: int
+    error: str = ""
+
+
 @dataclass(slots=True, kw_only=True)
 class S3Response:
     """What is sent back. `stream` yields views valid until the next; then `length` says how many bytes come.
 
     `headers` go out as they are; request ids, date and server are added to every answer. `object_size`: of
-    the object or part that was read or written, for request logs; below zero where there is none.
+    the object or part that was read or written, below zero where there is none, and `batch`: what was done
+    besides, are for request logs.
     """
 
     status: int = 200
@@ -73,6 +83,7 @@ class S3Response:
     stream: AsyncGenerator[memoryview] | None = None
     length: int | None = None
     object_size: int = -1
+    batch: Sequence[Done] = ()
 
 
 Handler = Callable[["Door", S3Request], Awaitable[S3Response]]

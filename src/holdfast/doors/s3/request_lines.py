@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 import msgspec
 
+from holdfast.doors.s3.operation_table import SELECTORS
 from holdfast.doors.s3.xml_writing import time_text
 from holdfast.files.request_log import RequestFacts, log_operation
 from holdfast.tenants.names import account_of, canonical_id_of
@@ -80,35 +81,46 @@ def note_request(door: Door, exchange: Exchange, seconds: float, host_id: str) -
         return
     identity = exchange.identity
     headers = exchange.headers
-    door.request_log.note(
-        RequestFacts(
-            bucket=record.name,
-            owner=canonical_id_of(record.tenant),
-            account=account_of(record.tenant),
-            logging=settings.logging,
-            time=exchange.now,
-            remote=exchange.remote,
-            requester=identity.arn if identity.user_name else identity.canonical_id,
-            request_id=exchange.request_id,
-            operation=log_operation(exchange.method, exchange.key, _resource(exchange)),
-            key=exchange.key,
-            method=exchange.method,
-            uri=_target(exchange),
-            status=exchange.status,
-            error=exchange.error,
-            sent=exchange.sent,
-            size=exchange.object_size,
-            turnaround=round(max(0.0, exchange.answered_at - exchange.received_at) * MICROSECONDS),
-            total=int(seconds * MICROSECONDS),
-            referer=headers.get("referer", ""),
-            agent=headers.get("user-agent", ""),
-            version_id=exchange.query.get("versionId", ""),
-            host_id=host_id,
-            signature="SigV4" if exchange.authentication else "",
-            authentication=exchange.authentication.replace("POST", ""),
-            host=exchange.host,
-        )
+    facts = RequestFacts(
+        bucket=record.name,
+        owner=canonical_id_of(record.tenant),
+        account=account_of(record.tenant),
+        logging=settings.logging,
+        time=exchange.now,
+        remote=exchange.remote,
+        requester=identity.arn if identity.user_name else identity.canonical_id,
+        request_id=exchange.request_id,
+        operation=logged_name(exchange),
+        key=exchange.key,
+        method=exchange.method,
+        uri=_target(exchange),
+        status=exchange.status,
+        error=exchange.error,
+        sent=exchange.sent,
+        size=exchange.object_size,
+        turnaround=round(max(0.0, exchange.answered_at - exchange.received_at) * MICROSECONDS),
+        total=int(seconds * MICROSECONDS),
+        referer=headers.get("referer", ""),
+        agent=headers.get("user-agent", ""),
+        version_id=exchange.query.get("versionId", ""),
+        host_id=host_id,
+        signature="SigV4" if exchange.authentication else "",
+        authentication=exchange.authentication.replace("POST", ""),
+        host=exchange.host,
     )
+    door.request_log.note(facts)
+    for done in exchange.batch:
+        one = facts._replace(
+            operation="BATCH.DELETE.OBJECT",
+            key=done.key,
+            version_id=done.version_id,
+            status=done.status,
+            error=done.error,
+            sent=-1,
+            total=-1,
+            turnaround=-1,
+        )
+        door.request_log.note(one)
 
 
 def _target(exchange: Exchange) -> str:
@@ -119,10 +131,41 @@ def _target(exchange: Exchange) -> str:
     return f"{exchange.raw_path}?{'&'.join(parts)}"
 
 
-def _resource(exchange: Exchange) -> str:
-    from holdfast.doors.s3.operation_table import SELECTORS
+_NAMES: Final = {
+    "CopyObject": "REST.COPY.OBJECT",
+    "DeleteObjects": "REST.POST.MULTI_OBJECT_DELETE",
+    "ListObjectVersions": "REST.GET.BUCKETVERSIONS",
+    "PostObject": "REST.POST.BUCKET",
+    "PreflightRequest": "REST.OPTIONS.PREFLIGHT",
+    "UploadPart": "REST.PUT.PART",
+    "UploadPartCopy": "REST.COPY.PART",
+}
+_RESOURCES: Final = {
+    "legal-hold": "OBJECT_LOCK_LEGALHOLD",
+    "logging": "LOGGING_STATUS",
+    "object-lock": "OBJECT_LOCK_CONFIGURATION",
+    "ownershipControls": "OWNERSHIP_CONTROLS",
+    "policy": "BUCKETPOLICY",
+    "policyStatus": "BUCKET_POLICY_STATUS",
+    "publicAccessBlock": "PUBLIC_ACCESS_BLOCK",
+    "requestPayment": "REQUEST_PAYMENT",
+    "retention": "OBJECT_LOCK_RETENTION",
+    "uploadId": "UPLOAD",
+}
 
+
+def logged_name(exchange: Exchange) -> str:
+    """What S3's logs call the operation: `REST.GET.OBJECT`, `REST.PUT.PART`, `WEBSITE.GET.OBJECT`."""
+    if exchange.website:
+        return f"WEBSITE.{exchange.method}.OBJECT"
+    name = _NAMES.get(exchange.operation)
+    return name or log_operation(exchange.method, exchange.key, _resource(exchange))
+
+
+def _resource(exchange: Exchange) -> str:
     for name in exchange.query:
         if name in SELECTORS and name != "list-type":
-            return "PART" if name == "uploadId" and exchange.method == "PUT" else name.upper()
+            if name == "tagging" and exchange.key is not None:
+                return "OBJECT_TAGGING"
+            return _RESOURCES.get(name) or name.upper()
     return ""
