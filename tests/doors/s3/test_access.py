@@ -467,3 +467,42 @@ def test_a_key_for_one_bucket_sends_no_logs_into_another() -> None:
             assert (await outcome(call) == "AccessDenied") == bool(expected), target
 
     s3_story(story)
+
+
+def test_replication_takes_nothing_where_its_setter_could_not() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        for name in ("here", "there"):
+            await cloud.alice.call("CreateBucket", Bucket=name)
+            enabled = {"Status": "Enabled"}
+            await cloud.alice.call("PutBucketVersioning", Bucket=name, VersioningConfiguration=enabled)
+
+        async def replicate(by: Program) -> str:
+            destination = {"Bucket": "arn:aws:s3:::there"}
+            rule = {"ID": "r", "Status": "Enabled", "Prefix": "", "Destination": destination}
+            setting = {"Role": "arn:aws:iam::1:role/r", "Rules": [rule]}
+            return await outcome(
+                by.call("PutBucketReplication", Bucket="here", ReplicationConfiguration=setting)
+            )
+
+        elsewhere = await joes(cloud, "elsewhere", buckets=("here",))
+        blind = await joes(cloud, "blind", actions=("bucket.change", "bucket.show", "object.write"))
+        assert await replicate(elsewhere) == "AccessDenied"
+        assert await replicate(blind) == "AccessDenied"
+        assert await replicate(cloud.alice) == "ok"
+        both = await joes(cloud, "both", buckets=("here", "there"))
+        assert await replicate(both) == "ok"
+
+    s3_story(story)
+
+
+def test_what_a_document_says_in_several_lines_is_one_header() -> None:
+    async def story(cloud: S3Cloud) -> None:
+        evil = "x-a\r\nset-cookie: a=b"
+        rules = [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"], "ExposeHeaders": [evil]}]
+        said = await outcome(
+            cloud.alice.call("PutBucketCors", Bucket=BUCKET, CORSConfiguration={"CORSRules": rules})
+        )
+        _, headers, _ = await cloud.alice.send("GET", f"/{BUCKET}", headers={"Origin": "http://a"})
+        assert said != "ok" or "\n" not in headers["access-control-expose-headers"]
+
+    s3_story(story)

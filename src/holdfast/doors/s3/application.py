@@ -81,7 +81,7 @@ class Application:
             extra.append((b"x-amz-request-charged", b"requester"))
         if "origin" in exchange.headers and exchange.method != "OPTIONS":
             cors = await self._cors(exchange)
-            extra += [(name.encode(), value.encode("latin-1", "replace")) for name, value in cors]
+            extra += [(name.encode(), sending.line(value)) for name, value in cors]
         try:
             await sending.send_response(exchange, response, extra, receive, send)
         except sending.Cut:

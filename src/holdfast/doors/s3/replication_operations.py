@@ -211,19 +211,19 @@ def _refuse(message: str) -> NoReturn:
 
 async def _check_destinations(door: Door, request: S3Request, setting: Replication) -> None:
     """Each bucket must be there, keep versions, and be its owner's or allow the caller to copy into it."""
-    seen: list[str] = []
+    targets: dict[str, Bucket] = {}
     for rule in setting.rules:
         name = rule.destination
-        if name in seen:
-            continue
-        seen.append(name)
         if name == request.bucket.name:
             _refuse("Destination bucket cannot be the same as the source bucket.")
-        target = await _destination(door, name)
+        target = targets.get(name)
+        if target is None:
+            target = targets[name] = await _destination(door, name)
         if target.versioning != "on":
             _refuse("Destination bucket must have versioning enabled.")
-        if target.tenant != request.bucket.tenant:
-            request.access.for_bucket(target).demand("s3:ReplicateObject", rule.filter.prefix)
+        # Whoever sets the rule has done for it, from now on, what its access key must allow to be done.
+        request.access.demand("s3:GetObjectVersionForReplication", rule.filter.prefix)
+        request.access.for_bucket(target).demand("s3:ReplicateObject", rule.filter.prefix)
 
 
 async def _destination(door: Door, name: str) -> Bucket:

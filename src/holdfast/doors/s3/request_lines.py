@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from holdfast.doors.s3.exchange import Exchange
 
 MICROSECONDS: Final = 1_000_000
-_SECRET: Final = "x-amz-signature"  # noqa: S105 - the name of what is left out
+_SECRET: Final = (
+    "x-amz-signature",
+    "x-amz-server-side-encryption-customer-key=",
+    "x-amz-copy-source-server-side-encryption-customer-key=",
+)
+"""What is left out of a target: what opens something by itself."""
 
 
 class Lines(Protocol):
@@ -124,7 +129,7 @@ def note_request(door: Door, exchange: Exchange, seconds: float, host_id: str) -
 
 
 def _target(exchange: Exchange) -> str:
-    """The request's target; a signature in it still opens what it signs, so it is left out."""
+    """The request's target; a signature in it still opens what it signs, so it is left out, as are keys."""
     if not exchange.raw_query:
         return exchange.raw_path
     parts = [part for part in exchange.raw_query.split("&") if not part.lower().startswith(_SECRET)]

@@ -33,6 +33,8 @@ SEND_IDLE_SECONDS: Final = 120.0
 BODILESS: Final = frozenset({204, 304})
 CLOSE: Final = (b"connection", b"close")
 
+_ONE_LINE: Final = bytes.maketrans(b"\r\n\0", b"   ")
+
 Raw = list[tuple[bytes, bytes]]
 """Headers as they go out."""
 
@@ -80,13 +82,21 @@ async def send_response(
     await send({"type": "http.response.body", "body": content})
 
 
+def line(value: str) -> bytes:
+    """A header's value as it goes out: what came in a document may have several lines, a header has one."""
+    encoded = value.encode("latin-1", "replace")
+    if b"\n" in encoded or b"\r" in encoded or b"\0" in encoded:
+        encoded = encoded.translate(_ONE_LINE)
+    return encoded
+
+
 def _start(response: S3Response, extra: Raw) -> Message:
     raw = list(extra)
     length = response.status not in BODILESS
     typed = not response.content
     for name, value in response.headers:
         encoded = name.lower().encode("latin-1")
-        raw.append((encoded, value.encode("latin-1", "replace")))
+        raw.append((encoded, line(value)))
         if encoded == b"content-length":
             length = False
         elif encoded == b"content-type":
