@@ -40,7 +40,8 @@ class _Signing(S3SigV4Auth):
     """Signs whatever is said of the payload; by default that nothing is."""
 
     def payload(self, request: AWSRequest) -> str:
-        return str(request.headers.get("X-Amz-Content-SHA256", "UNSIGNED-PAYLOAD"))
+        # The signer takes the header away before it asks.
+        return str(request.context.get("payload", "UNSIGNED-PAYLOAD"))
 
 
 class Wire:
@@ -58,6 +59,8 @@ class Wire:
         request = AWSRequest(method, f"{self.endpoint.url}{path}" + (f"?{query}" if query else ""))
         for name, value in (headers or {}).items():
             request.headers[name] = value
+            if name.lower() == "x-amz-content-sha256":
+                request.context["payload"] = value
         self._auth.add_auth(request)
         return dict(request.headers.items())
 

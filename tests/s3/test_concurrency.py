@@ -36,6 +36,16 @@ def test_who_reads_while_an_object_is_replaced_reads_the_old_one_whole(
     assert body(s3, bucket, "a") == b"B" * size
 
 
+def test_who_reads_while_an_object_is_deleted_reads_it_whole(s3: Any, bucket: str) -> None:
+    content = b"A" * (25 << 20)
+    s3.put_object(Bucket=bucket, Key="a", Body=content)
+    reading = s3.get_object(Bucket=bucket, Key="a")["Body"]
+    came = reading.read(100)
+    s3.delete_object(Bucket=bucket, Key="a")
+    assert refusal(s3.get_object, Bucket=bucket, Key="a") == (404, "NoSuchKey")
+    assert came + reading.read() == content
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_an_object_is_there_only_when_all_of_it_came(
     s3: Any, bucket: str, endpoint: Any, owner: Any, size: int
@@ -74,6 +84,28 @@ def test_of_writers_that_require_absence_one_wins(s3: Any, bucket: str) -> None:
         return call
 
     found = sorted(at_once([put(number) for number in range(8)]))
+    assert found[0] == 200
+    assert set(found[1:]) <= {409, 412}
+
+
+def test_of_uploads_that_require_absence_one_is_completed(s3: Any, bucket: str) -> None:
+    def begin(number: int) -> dict[str, Any]:
+        begun = s3.create_multipart_upload(Bucket=bucket, Key="a")["UploadId"]
+        words = {"Bucket": bucket, "Key": "a", "UploadId": begun}
+        part = s3.upload_part(**words, PartNumber=1, Body=b"%d" % number)
+        return {**words, "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}}
+
+    def end(words: dict[str, Any]) -> Callable[[], int]:
+        def call() -> int:
+            try:
+                s3.complete_multipart_upload(**words, IfNoneMatch="*")
+            except s3.exceptions.ClientError as error:
+                return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+            return 200
+
+        return call
+
+    found = sorted(at_once([end(words) for words in [begin(number) for number in range(4)]]))
     assert found[0] == 200
     assert set(found[1:]) <= {409, 412}
 

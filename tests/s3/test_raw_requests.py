@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import Any
 
@@ -93,6 +94,14 @@ def test_a_clock_sixteen_minutes_off_is_told(sender: Sender, bucket: str, second
 )
 def test_a_digest_is_looked_at(sender: Sender, bucket: str, md5: str, refused: tuple[int, str]) -> None:
     assert sender.put(f"/{bucket}/a", sent={"Content-MD5": md5}) == refused
+
+
+def test_a_body_that_is_not_the_signed_one_is_refused(sender: Sender, bucket: str, s3: Any) -> None:
+    signed = {"X-Amz-Content-SHA256": hashlib.sha256(BODY).hexdigest()}
+    refused = sender.put(f"/{bucket}/a", sent=signed, body=BODY[::-1])
+    assert refused == (400, "XAmzContentSHA256Mismatch")
+    assert refusal(s3.get_object, Bucket=bucket, Key="a") == (404, "NoSuchKey")
+    assert sender.put(f"/{bucket}/a", sent=signed) == (200, "")
 
 
 def test_who_waits_for_continue_is_refused_before_the_body(sender: Sender, bucket: str, s3: Any) -> None:
