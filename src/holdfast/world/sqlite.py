@@ -11,6 +11,7 @@ file.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -256,6 +257,40 @@ class _Reader:
         self._held.close()
 
 
+class _Near:
+    """Reads in the thread of the event loop; what is asked for in one turn of the loop shares a snapshot.
+
+    The snapshot ends before any callback that was asked for after it began. So whoever has been told of a
+    commit, by this process or another, finds it; and three lookups of a request take one lock.
+    """
+
+    def __init__(self, held: _Held) -> None:
+        self._held = held
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self, job: Job) -> None:
+        held, loop = self._held, asyncio.get_running_loop()
+        try:
+            if self._loop is not loop:
+                held.leave()
+                held.execute("BEGIN")
+                loop.call_soon(self._end)
+                self._loop = loop
+            read(job, held)
+        except sqlite3.Error as error:
+            job.error = job.error or translated(error, held.path)
+            self._end()
+
+    def _end(self) -> None:
+        self._loop = None
+        with contextlib.suppress(sqlite3.ProgrammingError):
+            # That it was closed in between.
+            self._held.leave()
+
+    def close(self) -> None:
+        self._held.close()
+
+
 def read(job: Job, held: _Held) -> None:
     """Runs a reading job; an attempt to write is our bug and said to be."""
     held.perform(job)
@@ -283,7 +318,7 @@ class SqliteDatabase:
         self._writer = Crew("sqlite-write", [_Writer(held(reading=False))])
         self._readers = Crew("sqlite-read", [_Reader(held(reading=True)) for _ in range(readers)])
         # It never waits: what it finds busy is left to the readers.
-        self._near: _Reader | None = _Reader(_Held(str(path), reading=True, busy_seconds=0.0))
+        self._near: _Near | None = _Near(_Held(str(path), reading=True, busy_seconds=0.0))
 
     async def transact(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -308,7 +343,7 @@ class SqliteDatabase:
         if self._near is not None:
             # A lookup takes microseconds, handing it to a thread and back ten times as many.
             job = Job(work, args, kwargs, reading=True)
-            self._near.run((job,))
+            self._near.run(job)
             if not _is_busy(job.error):
                 return cast("T", _outcome(job))
         return await self.read(work, *args, **kwargs)
