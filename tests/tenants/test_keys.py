@@ -32,6 +32,7 @@ async def test_an_access_key_signs_for_its_tenant_until_it_is_revoked(keys: Keys
         canonical_id=canonical_id_of(tenant),
         account=account_of(tenant),
         display_name="Kelp & Sons",
+        email=f"{tenant}@tenants.invalid",
         access_key=made.access_key,
     )
     assert await keys.secret_of(made.access_key) == Signer(identity, made.secret)
