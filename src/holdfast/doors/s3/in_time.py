@@ -23,7 +23,8 @@ async def in_time(work: Awaitable[T], seconds: float) -> T:
         result: T = done.value
         return result
     async with asyncio.timeout(seconds):
-        return await _Rest(waits_for, steps)
+        rest: T = await _Rest(waits_for, steps)
+    return rest
 
 
 class _Rest:
