@@ -117,18 +117,22 @@ def check(conditions: Conditions, found: Row | None) -> None:
                 "object.unknown", "There is no object whose ETag could match.", advice="Write it first."
             )
         if conditions.if_match not in {"*", found.etag}:
-            raise failed("The object's ETag is another one.", etag=found.etag)
+            raise failed("The object's ETag is another one.", etag=found.etag, condition="If-Match")
     if found is None:
         return
     if conditions.if_none_match is not None and conditions.if_none_match in {"*", found.etag}:
-        raise failed("The object has the ETag that it must not have.", etag=found.etag)
+        raise failed(
+            "The object has the ETag that it must not have.", etag=found.etag, condition="If-None-Match"
+        )
     if conditions.size is not None and conditions.size != found.size:
-        raise failed("The object has another size.", size=found.size)
+        raise failed("The object has another size.", size=found.size, condition="x-amz-if-match-size")
     if (
         conditions.modified is not None
         and conditions.modified // MICROSECONDS != found.modified // MICROSECONDS
     ):
-        raise failed("The object was modified at another time.")
+        raise failed(
+            "The object was modified at another time.", condition="x-amz-if-match-last-modified-time"
+        )
 
 
 def failed(why: str, **facts: str | int) -> Refusal:

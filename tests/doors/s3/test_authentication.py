@@ -87,6 +87,14 @@ def signed(
     return wire_of(method, path, urlsplit(request.url).query, {"host": HOST, **dict(request.headers.items())})
 
 
+def test_a_path_may_be_signed_as_s3_encodes_it_and_sent_in_another_encoding() -> None:
+    wire = signed(path="/a%2A%27b/c%2Fd")
+    assert identify(wire._replace(raw_path="/a*'b/c%2fd")).identity == SIGNER.identity
+    for other in ("/a*'b/c/d", "/a*'c/c%2Fd", "/a%252A'b/c%2Fd"):
+        with pytest.raises(S3Error, match="SignatureDoesNotMatch"):
+            identify(wire._replace(raw_path=other))
+
+
 def wire_of(method: str, path: str, query: str, sent: Mapping[str, str]) -> Wire:
     return Wire(method, path, query, {name.lower(): value for name, value in sent.items()}, query_of(query))
 

@@ -164,12 +164,12 @@ def announced(headers: Mapping[str, str], payload: str = "", *, needs_length: bo
         (
             {"content-length": "9", "x-amz-decoded-content-length": "-1"},
             STREAMING_UNSIGNED,
-            "InvalidArgument",
+            "MissingContentLength",
         ),
         (
             {"content-length": "9", "x-amz-decoded-content-length": "1" * 30},
             STREAMING_UNSIGNED,
-            "InvalidArgument",
+            "MissingContentLength",
         ),
         (
             {

@@ -163,7 +163,7 @@ def test_only_the_last_signed_chunk_may_be_small() -> None:
         (CRC.encode() + b":AAAA\r\n\r\n", []),
         (CRC.encode() + b":AAAA\r\n\r\n", None),
         (CRC.encode() + b"\r\n\r\n", [CRC]),
-        (CRC.encode() + b":AAAA\r\n" + CRC.encode() + b":AAAA\r\n\r\n", [CRC]),
+        (b"\r\n" + CRC.encode() + b":AAAA\r\n", [CRC]),
         (CRC.encode() + b":AAAA\r\nx-amz-meta-more:1\r\n\r\n", [CRC]),
         (CRC.encode() + b":AAAA\r\nx-amz-trailer-signature:" + b"0" * 64 + b"\r\n\r\n", [CRC]),
         (CRC.encode() + b":" + b"A" * 9000, [CRC]),
@@ -176,9 +176,37 @@ def test_trailers_are_those_that_were_announced(behind: bytes, announced: list[s
 def test_trailers_must_be_signed_where_chunks_are() -> None:
     body = framed([b"hello"], signed=True, trailers={CRC: crc_of(b"hello")})
     good, _, _ = body.partition(b"x-amz-trailer-signature")
-    assert fails(good + b"\r\n", 5, signed=True, trailers=[CRC]) == "MalformedTrailerError"
+    assert fails(good + b"\r\n", 5, signed=True, trailers=[CRC]) == "IncompleteBody"
     wrong = body.replace(crc_of(b"hello").encode(), b"AAAAAA==")
     assert fails(wrong, 5, signed=True, trailers=[CRC]) == "SignatureDoesNotMatch"
+
+
+@pytest.mark.parametrize("ending", [b"", b"\r", b"\n"])
+def test_trailers_end_with_the_end_of_a_line(ending: bytes) -> None:
+    body = b"5\r\nhello\r\n0\r\n" + CRC.encode() + b":AAAA" + ending
+    assert fails(body, 5, trailers=[CRC]) == "IncompleteBody"
+
+
+def test_the_last_of_two_trailers_counts_and_nothing_behind_an_empty_line() -> None:
+    named = CRC.encode()
+    behind = named + b":AAAA\r\n" + named + b":BBBB\r\n\r\nbonus: trailer\r\n\xff"
+    decoder = ChunkDecoder(5, signing=None, trailers=[CRC])
+    assert decoded(b"5\r\nhello\r\n0\r\n" + behind, [], decoder) == (b"hello", {CRC: "BBBB"})
+
+
+def test_spaces_may_stand_around_a_chunks_signature() -> None:
+    body = framed([b"hello"], signed=True, trailers=None)
+    body = body.replace(b";chunk-signature=", b" ; chunk-signature = ")
+    assert decoded(body, [], ChunkDecoder(5, signing=SIGNING, trailers=None)) == (b"hello", {})
+
+
+@pytest.mark.parametrize(("chunks", "provided"), [([b"hell", b"", b"o"], 4), ([b"hello" * 2], 10)])
+def test_it_is_told_how_many_bytes_came_of_how_many_announced(chunks: list[bytes], provided: int) -> None:
+    decoder = ChunkDecoder(5, signing=None, trailers=[])
+    with pytest.raises(S3Error) as caught:
+        decoded(b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in [*chunks, b""]), [], decoder)
+    assert caught.value.code == "IncompleteBody"
+    assert caught.value.fields == {"NumberBytesExpected": 5, "NumberBytesProvided": provided}
 
 
 def test_an_empty_line_between_the_trailers_and_their_signature_is_borne() -> None:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
-from urllib.parse import unquote_plus
+from urllib.parse import quote, unquote_plus, unquote_to_bytes
 
 from holdfast.doors.s3.failures import S3Error
 from holdfast.doors.s3.signed_chunks import ChunkSigning
@@ -61,8 +61,9 @@ class Wire(NamedTuple):
 class Authenticated(NamedTuple):
     """Who it is, and what the request says of its body.
 
-    `payload`: a SHA-256 in lower-case hexadecimal, UNSIGNED-PAYLOAD, one of `STREAMING`, or "" if an
-    anonymous request does not say. `kind`: "AuthHeader", "QueryString", "POST" or nothing.
+    `payload`: a SHA-256 in hexadecimal, UNSIGNED-PAYLOAD, one of `STREAMING`, or "" if an anonymous request
+    does not say; in presigned requests whatever was sent, for it is compared with what comes. `kind`:
+    "AuthHeader", "QueryString", "POST" or nothing.
     """
 
     identity: Identity
@@ -121,9 +122,7 @@ class Authentication:
         key = self._check_signature(claim, wire, signer, payload)
         chunks = None
         if payload in {STREAMING_SIGNED, STREAMING_SIGNED_TRAILER}:
-            chunks = ChunkSigning(key, claim.stamp, claim.scope, claim.signature)
-        if _SHA256.fullmatch(payload):
-            payload = payload.lower()
+            chunks = ChunkSigning(key, claim.stamp, claim.scope, claim.signature, claim.access)
         kind = "AuthHeader" if claim.expires_seconds is None else "QueryString"
         return Authenticated(signer.identity, payload, chunks, kind, claim.time)
 
@@ -238,8 +237,7 @@ class Authentication:
         hashed = hashlib.sha256(encoded).hexdigest()
         text = f"{ALGORITHM}\n{claim.stamp}\n{claim.scope}\n{hashed}"
         key = sigv4.signing_key(signer.secret, claim.date, claim.region, SERVICE)
-        expected = hmac.digest(key, text.encode(), "sha256").hex()
-        if not hmac.compare_digest(expected.encode(), claim.signature.encode("utf-8", "replace")):
+        if not _signs(key, text, claim.signature) and not _signs_encoded(key, claim, wire, payload):
             raise S3Error(
                 "SignatureDoesNotMatch",
                 AWSAccessKeyId=claim.access,
@@ -250,6 +248,24 @@ class Authentication:
                 CanonicalRequestBytes=encoded.hex(" "),
             )
         return key
+
+
+def _signs(key: bytes, text: str, signature: str) -> bool:
+    expected = hmac.digest(key, text.encode(), "sha256").hex()
+    return hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace"))
+
+
+def _signs_encoded(key: bytes, claim: _Claim, wire: Wire, payload: str) -> bool:
+    """Whether the path is signed as S3 encodes it, though it came in another encoding.
+
+    Some programs sign `%2A` and send `*`. It names the same key either way.
+    """
+    path = "/".join([quote(unquote_to_bytes(part), safe="-_.~") for part in wire.raw_path.split("/")])
+    if path == wire.raw_path:
+        return False
+    canonical = _canonical_request(wire._replace(raw_path=path), claim.signed_headers, payload)
+    hashed = hashlib.sha256(canonical.encode("latin-1", "replace")).hexdigest()
+    return _signs(key, f"{ALGORITHM}\n{claim.stamp}\n{claim.scope}\n{hashed}", claim.signature)
 
 
 def _canonical_request(wire: Wire, signed_headers: str, payload: str) -> str:
@@ -290,8 +306,6 @@ def _anonymous(wire: Wire) -> Authenticated:
     payload = wire.headers.get("x-amz-content-sha256", "")
     if payload in {STREAMING_SIGNED, STREAMING_SIGNED_TRAILER}:
         raise S3Error("InvalidRequest", "Anonymous requests cannot have signed chunks.")
-    if _SHA256.fullmatch(payload):
-        payload = payload.lower()
     return Authenticated(ANONYMOUS, payload)
 
 
@@ -306,6 +320,8 @@ def _payload(wire: Wire, claim: _Claim) -> str:
         return payload
     if payload.startswith("STREAMING-") and ELLIPTIC in payload:
         raise S3Error("NotImplemented", "Signatures by elliptic curves are not implemented.")
+    if claim.expires_seconds is not None:
+        return payload
     raise S3Error(
         "InvalidArgument",
         f"x-amz-content-sha256 must be {UNSIGNED_PAYLOAD}, {', '.join(sorted(STREAMING))} or a valid sha256 "

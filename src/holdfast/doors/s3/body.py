@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Final, Protocol
 from starlette.types import Message, Receive
 
 from holdfast.doors.s3 import checksums
-from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.failures import S3Error, incomplete_body
 from holdfast.doors.s3.in_time import in_time
 from holdfast.gateway import digests
 from holdfast.gateway.body import incomplete
@@ -29,6 +30,7 @@ BYTES_MAX: Final = 5 << 30
 """The most that one request may bring; a body that announces more is refused before it comes."""
 
 _NOTHING: Final = memoryview(b"")
+_HEXADECIMAL: Final = re.compile("[0-9a-f]{64}").fullmatch
 
 
 class Decoder(Protocol):
@@ -47,8 +49,8 @@ class Decoder(Protocol):
 class Claims:
     """What a request says of its body before the first byte of it.
 
-    `size`: plain bytes, None if it does not say. `sha256`: hexadecimal, empty if the body is not signed as a
-    whole. `empty`: there is no body at all.
+    `size`: plain bytes, None if it does not say. `sha256`: as it was sent, empty if the body is not signed as
+    a whole. `empty`: there is no body at all.
     """
 
     size: int | None
@@ -121,11 +123,15 @@ class RequestBody:
     def take_sha256(self) -> str:
         """Hands the check of x-amz-content-sha256 over to the caller, who digests the bytes anyway.
 
-        Returns what the SHA-256 must be in hexadecimal, or "" if nothing was claimed.
+        Returns what the SHA-256 must be in hexadecimal, or "" if nothing was claimed, or in another form.
         """
         assert not self.started
+        claimed = self._claims.sha256
+        if not _HEXADECIMAL(claimed):
+            # What is refused is told as it was sent.
+            return ""
         self._sha256 = None
-        return self._claims.sha256
+        return claimed
 
     async def fill(self, into: memoryview) -> int:
         """Fills `into` with the next bytes; fewer than asked only at the end."""
@@ -145,13 +151,15 @@ class RequestBody:
     async def ended(self) -> dict[str, str]:
         """After the last byte: checksums that came behind it. Raises if anything claimed is not so."""
         if await self._next():
-            raise S3Error("IncompleteBody", "More bytes came than were announced.")
+            announced = self._headers.get("content-length", "")
+            provided = int(announced) if self._decoder is None and announced.isdecimal() else self._came
+            raise incomplete_body(self.size or 0, provided)
         trailer = self._decoder.ended() if self._decoder else {}
         if self.size is not None and self._came != self.size:
             raise incomplete(self._came, self.size)
         if self._sha256 is not None:
             found = self._sha256.hexdigest()
-            if not hmac.compare_digest(found, self._claims.sha256):
+            if found != self._claims.sha256.lower():
                 raise S3Error(
                     "XAmzContentSHA256Mismatch",
                     ClientComputedContentSHA256=self._claims.sha256,
@@ -209,19 +217,18 @@ class RequestBody:
         for algorithm, value in expected.items():
             found = b64encode(digests.digest_of(algorithm, content)).decode()
             if not hmac.compare_digest(found, value):
-                name = "Content-MD5" if algorithm == "MD5" else algorithm
-                raise S3Error(
-                    "BadDigest",
-                    f"The {name} you specified did not match the calculated checksum.",
-                    ExpectedDigest=value,
-                    CalculatedDigest=found,
-                )
+                if algorithm == "MD5":
+                    raise checksums.md5_mismatch(value, found)
+                raise checksums.mismatch(algorithm)
 
     async def _next(self) -> bool:
         """Whether there is a next piece; then it is in `_left`."""
         while not self._pieces:
             if self.over:
                 self._left = _NOTHING
+                if self._decoder is not None and self._came != self.size:
+                    # How the framing broke off says more than how many bytes are missing.
+                    self._decoder.ended()
                 return False
             self._pieces = await self._come()
             self._pieces.reverse()

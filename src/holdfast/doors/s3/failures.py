@@ -360,4 +360,16 @@ def as_s3_error(failure: Failure) -> S3Error:
     if failure.code == "bucket.exists" and failure.facts.get("yours"):
         code = "BucketAlreadyOwnedByYou"
     spoken = isinstance(failure, Refusal) and code in _IN_OUR_WORDS
-    return S3Error(code, failure.message if spoken else "")
+    error = S3Error(code, failure.message if spoken else "")
+    facts = failure.facts
+    if code == "PreconditionFailed" and "condition" in facts:
+        # Programs look for it, to know a lost race from another failure.
+        error.fields["Condition"] = str(facts["condition"])
+    elif code == "IncompleteBody" and "announced" in facts:
+        return incomplete_body(int(str(facts["announced"])), int(str(facts["came"])))
+    return error
+
+
+def incomplete_body(announced: int, came: int) -> S3Error:
+    """A body has fewer or more bytes than were announced."""
+    return S3Error("IncompleteBody", NumberBytesExpected=announced, NumberBytesProvided=came)

@@ -50,7 +50,6 @@ def error_response(error: S3Error, exchange: Exchange, host_id: str) -> S3Respon
         fields.setdefault("Key", exchange.key)
     elif exchange.bucket_name is not None and error.code.startswith("NoSuchBucket"):
         fields.setdefault("BucketName", exchange.bucket_name)
-    fields.setdefault("Resource", exchange.raw_path)
     content = b""
     if exchange.method != "HEAD" and error.status not in BODILESS:
         content = error_document(error.code, error.message, fields.items(), exchange.request_id, host_id)

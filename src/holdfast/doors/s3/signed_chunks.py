@@ -20,7 +20,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.failures import S3Error, incomplete_body
 
 CHUNK_BYTES_MIN: Final = 8 << 10
 """Of a signed chunk that is not the last one."""
@@ -28,7 +28,9 @@ LINE_BYTES_MAX: Final = 1 << 10
 TRAILER_BYTES_MAX: Final = 8 << 10
 TRAILER_SIGNATURE: Final = "x-amz-trailer-signature"
 
-_HEAD: Final = re.compile(rb"([0-9a-fA-F]{1,15})(?:;chunk-signature=([0-9a-f]{64}))?\r")
+_HEAD: Final = re.compile(
+    rb"([0-9a-fA-F]{1,15})(?:[ \t]*;[ \t]*chunk-signature[ \t]*=[ \t]*([!-:<-~]{1,256})[ \t]*)?\r"
+)
 _EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
 _AT_HEAD, _IN_DATA, _AFTER_DATA, _BEHIND = range(4)
 
@@ -41,6 +43,7 @@ class ChunkSigning:
     stamp: str
     scope: str
     seed: str = field(repr=False)
+    access: str = ""
 
 
 class ChunkDecoder:
@@ -68,7 +71,7 @@ class ChunkDecoder:
         self._left = 0
         self._came = 0
         self._number = 0
-        self._short = False
+        self._short = 0
         self._signature = b""
         self._previous = signing.seed if signing else ""
         self._digest = hashlib.sha256()
@@ -95,24 +98,38 @@ class ChunkDecoder:
 
     def ended(self) -> dict[str, str]:
         """After everything was fed: the trailers by lower-case name, without their signature."""
-        if self._state != _BEHIND or self._came != self._size:
+        if self._state != _BEHIND:
             raise _cut()
-        found: dict[str, str] = {}
-        for line in bytes(self._behind).split(b"\n"):
-            # Some programs end the trailers with an empty line, some do not; one puts an empty line between.
-            if text := line.strip(b" \t\r"):
-                name, colon, value = text.decode("latin-1").partition(":")
-                if not colon or name.strip().lower() in found:
-                    raise _malformed_trailer()
-                found[name.strip().lower()] = value.strip()
+        found = self._trailers()
+        if self._came != self._size and (self._announced is None or self._signing is None):
+            raise incomplete_body(self._size, self._came)
         if self._announced is None:
             if found:
                 raise _malformed_trailer()
             return found
         signature = found.pop(TRAILER_SIGNATURE, None)
+        if self._signing is not None and (signature is None or not found or self._came != self._size):
+            raise _cut()
         if set(found) != set(self._announced):
             raise _malformed_trailer()
         self._check_trailer(found, signature)
+        return found
+
+    def _trailers(self) -> dict[str, str]:
+        """What stands behind the last chunk, up to an empty line: whatever follows that is nothing to S3."""
+        found: dict[str, str] = {}
+        lines = bytes(self._behind).split(b"\r\n")
+        # Some programs end the trailers with an empty line, some do not; one ends each with a line feed more.
+        for line in lines[:-1]:
+            text = line.strip(b" \t\n")
+            if not text:
+                return found
+            name, colon, value = text.decode("latin-1").partition(":")
+            if not colon:
+                raise _malformed_trailer()
+            found[name.strip().lower()] = value.strip()
+        if lines[-1]:
+            raise _cut()
         return found
 
     def _take(self, piece: memoryview) -> None:
@@ -149,14 +166,15 @@ class ChunkDecoder:
         size = int(head[1], 16)
         self._number += 1
         if size and self._short:
-            raise S3Error("InvalidChunkSizeError", Chunk=self._number, BadChunkSize=size)
+            # S3 tells the number of the chunk that shows it, and the size of the one before.
+            raise S3Error("InvalidChunkSizeError", Chunk=self._number, BadChunkSize=self._short)
         if self._came + size > self._size:
-            raise _cut()
+            raise incomplete_body(self._size, self._came + size)
         self._left = size
         self._signature = head[2] or b""
         self._state = _IN_DATA
         if self._signing is not None:
-            self._short = size < CHUNK_BYTES_MIN
+            self._short = size if size < CHUNK_BYTES_MIN else 0
             self._digest = hashlib.sha256()
         if not size:
             self._end_chunk()
@@ -182,7 +200,13 @@ class ChunkDecoder:
         text = f"{algorithm}\n{signing.stamp}\n{signing.scope}\n{self._previous}\n{hashes}"
         expected = hmac.digest(signing.key, text.encode(), "sha256").hex()
         if not hmac.compare_digest(expected.encode(), signature.encode("latin-1")):
-            raise S3Error("SignatureDoesNotMatch", StringToSign=text, SignatureProvided=signature)
+            raise S3Error(
+                "SignatureDoesNotMatch",
+                AWSAccessKeyId=signing.access,
+                StringToSign=text,
+                SignatureProvided=signature,
+                StringToSignBytes=text.encode().hex(" "),
+            )
         self._previous = expected
 
 

@@ -1,7 +1,8 @@
 """What is no HTTP is refused in S3's form, too: by an error document, not by the server's plain words.
 
 The application never sees such a request, so this sits in the server's protocol. The connection ends with the
-answer, because nobody can tell where the next request begins.
+answer, because nobody can tell where the next request begins; where an answer to a request before is under
+way, it ends with that.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ def protocol_of(chance: Chance) -> type[BoundedProtocol]:
 
     class Protocol(BoundedProtocol):
         def send_400_response(self, msg: str) -> None:
+            cycle = self.cycle
+            if cycle is not None and not cycle.more_body and not cycle.response_complete:
+                # What follows a whole request is none; that one still gets its answer, the last here.
+                cycle.keep_alive = False
+                return
             request_id = chance.bytes(8).hex().upper()
             content = error_document(CODE, MESSAGE, (), request_id, "")
             headers = [
