@@ -276,7 +276,10 @@ class LocalCloud:
         )
 
     def _make_homes(self, folders: list[Path]) -> None:
-        ports = free_ports(range(NODE_PORT, NODE_PORT + len(folders)))
+        # A cloud beside another one takes what the system gives: a row of ports would be the other's row too.
+        usual = host_and_port(self.profile.endpoint.partition("://")[2])[1] == ENDPOINT_PORT
+        first, step = (NODE_PORT, 1) if usual else (0, 0)
+        ports = free_ports([first + step * number for number in range(len(folders))])
         for folder, port in zip(folders, ports, strict=True):
             make_private(folder)
             home = Home(SystemDisk(folder))
