@@ -312,11 +312,25 @@ def test_two_signatures_are_one_too_many() -> None:
     assert (error.code, error.status) == ("InvalidArgument", 400)
 
 
-def test_the_second_version_is_refused_as_in_new_regions() -> None:
-    query = "AWSAccessKeyId=AKID&Expires=1&Signature=abc"
-    error = refused(wire_of("GET", "/b/k", query, {"host": HOST}))
+def test_headers_of_the_second_version_are_refused_as_in_new_regions() -> None:
+    error = refused(wire_of("GET", "/b/k", "", {"host": HOST, "authorization": "AWS AKID:abc"}))
     assert (error.code, error.status) == ("InvalidRequest", 400)
     assert "AWS4-HMAC-SHA256" in error.message
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("AWSAccessKeyId=AKID&Expires=1&Signature=abc", "AccessDenied"),
+        ("AWSAccessKeyId=AKID&Expires=soon&Signature=abc", "AccessDenied"),
+        ("AWSAccessKeyId=AKID&Signature=abc", "AccessDenied"),
+        ("AWSAccessKeyId=AKID&Expires=9999999999&Signature=abc", "InvalidAccessKeyId"),
+        (f"AWSAccessKeyId={ACCESS}&Expires=9999999999&Signature=abc", "SignatureDoesNotMatch"),
+    ],
+)
+def test_urls_presigned_by_the_second_version_are_checked(query, code) -> None:
+    error = refused(wire_of("GET", "/b/k", query, {"host": HOST}))
+    assert (error.code, error.status) == (code, 403)
 
 
 def test_temporary_credentials_are_nobodys() -> None:

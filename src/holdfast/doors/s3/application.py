@@ -114,6 +114,7 @@ class Application:
         assert handler is not None
         who = await self._authentication.identify(exchange.wire, exchange.now)
         exchange.identity, exchange.authentication = who.identity, who.kind
+        exchange.signature_version = who.version
         headers = exchange.headers
         if who.kind == "QueryString":
             headers = _with_query(headers, exchange)
@@ -154,6 +155,7 @@ class Application:
             now=exchange.now,
             auth_type=AUTH_TYPES[who.kind],
             signed_at=who.signed_at,
+            version=who.version,
         )
         access = Access(who.identity, exchange.record, context=context, bucket_name=exchange.bucket_name)
         return S3Request(
@@ -190,7 +192,8 @@ class Application:
         put_headers = form.headers()
         exchange.charged = demand_payer(identity, exchange.record, put_headers)
         exchange.body = form.body(put_headers, sizes)
-        who = Authenticated(identity, "", kind=exchange.authentication)
+        exchange.signature_version = 4 if "x-amz-signature" in form.fields else 2
+        who = Authenticated(identity, "", kind=exchange.authentication, version=exchange.signature_version)
         request = self._request(exchange, put_headers, who)
         version = await objects.store(self._door, request, "s3:ObjectCreated:Post")
         origin = f"{'https' if exchange.secure else 'http'}://{exchange.host}"

@@ -3,7 +3,7 @@
 What is signed is the request as it came: its raw path and query, the named headers, and what it says of its
 body in `x-amz-content-sha256`; that the body keeps to it is checked while it is read (`body`,
 `signed_chunks`). Every way to be wrong has the code and status that S3 gives it. Signature Version 2 is
-refused, as S3 does in its newer regions.
+taken in presigned URLs and in forms, where SDKs write it unasked (`second_version`), and refused in headers.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_plus, unquote_to_bytes
 
+from holdfast.doors.s3 import second_version
 from holdfast.doors.s3.failures import S3Error
 from holdfast.doors.s3.signed_chunks import ChunkSigning
 from holdfast.doors.s3.xml_writing import time_text
@@ -34,6 +35,8 @@ STREAMING_SIGNED: Final = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
 STREAMING_SIGNED_TRAILER: Final = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
 STREAMING: Final = frozenset({STREAMING_UNSIGNED, STREAMING_SIGNED, STREAMING_SIGNED_TRAILER})
 ELLIPTIC: Final = "ECDSA"
+
+_EPOCH_DIGITS_MAX: Final = 10
 
 _SHA256: Final = re.compile("[0-9a-fA-F]{64}")
 _USUAL: Final = re.compile(
@@ -56,6 +59,7 @@ class Wire(NamedTuple):
     raw_query: str
     headers: Mapping[str, str]
     query: Mapping[str, str]
+    bucket_in_host: str = ""
 
 
 class Authenticated(NamedTuple):
@@ -72,6 +76,8 @@ class Authenticated(NamedTuple):
     kind: str = ""
     signed_at: int | None = None
     """Microseconds since the epoch."""
+    version: int = 4
+    """Of the signature."""
 
 
 class _Claim(NamedTuple):
@@ -108,7 +114,7 @@ class Authentication:
                 "string parameter or the Authorization header should be specified",
             )
         if old:
-            raise _second_version()
+            return await self._presigned_before(wire, now)
         if authorization is not None:
             claim = self._in_header(authorization, wire.headers, now)
         elif in_query:
@@ -133,8 +139,8 @@ class Authentication:
         """
         if "policy" not in fields:
             return ANONYMOUS
-        if "x-amz-signature" not in fields and "signature" in fields:
-            raise _second_version()
+        if "x-amz-signature" not in fields and ("signature" in fields or "awsaccesskeyid" in fields):
+            return await self._form_before(fields)
         for name in ("x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"):
             if not fields.get(name):
                 raise S3Error(
@@ -152,6 +158,57 @@ class Authentication:
         expected = hmac.digest(key, fields["policy"].encode("utf-8", "surrogateescape"), "sha256").hex()
         provided = fields["x-amz-signature"]
         if not hmac.compare_digest(expected.encode(), provided.encode("utf-8", "replace")):
+            raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=access, SignatureProvided=provided)
+        return signer.identity
+
+    async def _presigned_before(self, wire: Wire, now: int) -> Authenticated:
+        """A URL presigned by version 2."""
+        if not second_version.is_covered(wire.query):
+            raise _second_version()
+        expires = wire.query.get(second_version.EXPIRES, "")
+        if not expires.isascii() or not expires.isdecimal() or len(expires) > _EPOCH_DIGITS_MAX:
+            raise S3Error("AccessDenied", f"Invalid date (should be seconds since epoch): {expires[:40]}")
+        if now > int(expires) * MICROSECONDS:
+            at = time_text(int(expires) * MICROSECONDS)
+            raise S3Error("AccessDenied", "Request has expired", Expires=at, ServerTime=time_text(now))
+        signer = await self._signer(wire.query[second_version.ACCESS])
+        _refuse_token(wire)
+        payload = wire.headers.get("x-amz-content-sha256") or UNSIGNED_PAYLOAD
+        if payload.startswith("STREAMING-") and payload != STREAMING_UNSIGNED:
+            raise S3Error("InvalidRequest", "Requests presigned by version 2 cannot have signed chunks.")
+        paths = [wire.raw_path]
+        if not wire.bucket_in_host and wire.raw_path.count("/") == 1:
+            paths.append(f"{wire.raw_path}/")
+        texts = [
+            second_version.text_to_sign(wire.method, path, wire.bucket_in_host, wire.headers, wire.query)
+            for path in paths
+        ]
+        provided = wire.query[second_version.SIGNATURE]
+        if not any(
+            second_version.matches(second_version.signature(signer.secret, text), provided) for text in texts
+        ):
+            raise S3Error(
+                "SignatureDoesNotMatch",
+                AWSAccessKeyId=wire.query[second_version.ACCESS],
+                StringToSign=texts[0],
+                SignatureProvided=provided,
+            )
+        return Authenticated(signer.identity, payload, None, "QueryString", version=2)
+
+    async def _form_before(self, fields: Mapping[str, str]) -> Identity:
+        """Who signed a form's policy by version 2."""
+        for name in ("awsaccesskeyid", "signature"):
+            if not fields.get(name):
+                raise S3Error(
+                    "InvalidArgument",
+                    f"Bucket POST must contain a field named '{name}'.  If it is specified, please check the "
+                    "order of the fields.",
+                    ArgumentName=name,
+                    ArgumentValue="",
+                )
+        access, provided = fields["awsaccesskeyid"], fields["signature"]
+        signer = await self._signer(access)
+        if not second_version.matches(second_version.signature(signer.secret, fields["policy"]), provided):
             raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=access, SignatureProvided=provided)
         return signer.identity
 

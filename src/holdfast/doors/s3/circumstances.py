@@ -37,7 +37,17 @@ _REQUEST_TAG: Final = "s3:requestobjecttag/"
 class Circumstances(Mapping[str, "str | list[str]"]):
     """Condition keys by lower-case name."""
 
-    __slots__ = ("_auth_type", "_headers", "_now", "_query", "_remote", "_secure", "_signed_at", "_tls")
+    __slots__ = (
+        "_auth_type",
+        "_headers",
+        "_now",
+        "_query",
+        "_remote",
+        "_secure",
+        "_signed_at",
+        "_tls",
+        "_version",
+    )
 
     def __init__(
         self,
@@ -49,6 +59,7 @@ class Circumstances(Mapping[str, "str | list[str]"]):
         now: int,
         auth_type: str = "",
         signed_at: int | None = None,
+        version: int = 4,
         tls_version: str = "",
     ) -> None:
         """The circumstances of one request.
@@ -61,6 +72,7 @@ class Circumstances(Mapping[str, "str | list[str]"]):
             now: microseconds since the epoch.
             auth_type: "REST-HEADER", "REST-QUERY-STRING" or "POST"; empty for one that is not signed.
             signed_at: when it was signed, microseconds since the epoch.
+            version: of the signature.
             tls_version: "1.3"; empty if it is not known.
         """
         self._headers = headers
@@ -70,6 +82,7 @@ class Circumstances(Mapping[str, "str | list[str]"]):
         self._now = now
         self._auth_type = auth_type
         self._signed_at = signed_at
+        self._version = version
         self._tls = tls_version
 
     def __getitem__(self, name: str) -> str | list[str]:
@@ -131,7 +144,9 @@ class Circumstances(Mapping[str, "str | list[str]"]):
         return self._auth_type or None
 
     def signature_version(self) -> str | None:
-        return "AWS4-HMAC-SHA256" if self._auth_type else None
+        if not self._auth_type:
+            return None
+        return "AWS4-HMAC-SHA256" if self._version == 4 else "AWS"  # noqa: PLR2004 - its number
 
     def signature_age(self) -> str | None:
         return None if self._signed_at is None else str(max(0, self._now - self._signed_at) // 1000)

@@ -36,10 +36,12 @@ class Exchange:
     query: Mapping[str, str] = field(default_factory=dict)
     bucket_name: str | None = None
     key: str | None = None
+    bucket_in_host: str = ""
     website: bool = False
     operation: str = ""
     identity: Identity = ANONYMOUS
     authentication: str = ""
+    signature_version: int = 4
     record: Bucket | None = None
     charged: bool = False
     """Whether the one who asks pays for it, not the bucket's owner."""
@@ -64,7 +66,7 @@ class Exchange:
     @property
     def wire(self) -> Wire:
         """What is signed of it."""
-        return Wire(self.method, self.raw_path, self.raw_query, self.headers, self.query)
+        return Wire(self.method, self.raw_path, self.raw_query, self.headers, self.query, self.bucket_in_host)
 
     @property
     def level(self) -> Literal["service", "bucket", "object"]:
@@ -78,6 +80,7 @@ class Exchange:
         path = self.raw_path
         if place.bucket is not None:
             bucket, key = place.bucket, path[1:]
+            self.bucket_in_host = bucket
             self.website = place.website
         else:
             bucket, _, key = path[1:].partition("/")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MICROSECONDS: Final = 1_000_000
 _SECRET: Final = (
     "x-amz-signature",
+    "signature=",
     "x-amz-server-side-encryption-customer-key=",
     "x-amz-copy-source-server-side-encryption-customer-key=",
 )
@@ -109,7 +110,7 @@ def note_request(door: Door, exchange: Exchange, seconds: float, host_id: str) -
         agent=headers.get("user-agent", ""),
         version_id=exchange.query.get("versionId", ""),
         host_id=host_id,
-        signature="SigV4" if exchange.authentication else "",
+        signature=f"SigV{exchange.signature_version}" if exchange.authentication else "",
         authentication=exchange.authentication.replace("POST", ""),
         host=exchange.host,
     )
