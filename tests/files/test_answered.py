@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from tests.files.cloud import BOB, ENVELOPE, Cloud
 
-from holdfast.files import store_answered
-from holdfast.files.trash import Trash
+from holdfast.files.stores import store_answered
+from holdfast.files.tending.trash import Trash
 from holdfast.protocol import control
 from holdfast.upkeep.expire import Expire
 from holdfast.upkeep.passes import run_round

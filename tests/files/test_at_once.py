@@ -9,7 +9,7 @@ import pytest
 from tests.files.cloud import ALICE, CHUNK, CLOSING, ENVELOPE, SESSION, Cloud, finished
 
 from holdfast.chunks import layout
-from holdfast.files import store_chunks, store_uploads, store_versions
+from holdfast.files.stores import store_chunks, store_uploads, store_versions
 from holdfast.protocol import control, grants
 from holdfast.protocol.nouns import ChunkDone, ChunkRecord, VersionInfo
 from holdfast.world.errors import Refusal

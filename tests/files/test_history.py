@@ -17,7 +17,7 @@ from holdfast.files import history
 from holdfast.files.attributes import ANYHOW, Attributes, Conditions, Retention
 from holdfast.files.history import Step, Writing
 from holdfast.files.records import Bucket, Listed
-from holdfast.files.store_versions import Known
+from holdfast.files.stores.store_versions import Known
 from holdfast.world.database import Database
 from holdfast.world.errors import Refusal
 from holdfast.world.migrations.upgrade import empty_image

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import Connection, func, select
 from tests.files.kept import Keeping, new, part
 
-from holdfast.files import store, store_references, store_versions
 from holdfast.files.attributes import NOTHING, Attributes, Conditions
 from holdfast.files.records import Bucket, Multipart, Part
-from holdfast.files.trash import Trash
+from holdfast.files.stores import store, store_references, store_versions
+from holdfast.files.tending.trash import Trash
 from holdfast.nodes.journal import journal_deletions
 from holdfast.world.database import Database
 from holdfast.world.errors import Refusal

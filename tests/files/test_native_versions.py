@@ -7,7 +7,7 @@ import pytest
 from tests.files.cloud import ALICE, CHUNK, CLOSING, Cloud
 from tests.files.kept import new, part
 
-from holdfast.files import locking, store_references, store_versions
+from holdfast.files import locking
 from holdfast.files.attributes import NOTHING, Attributes, Conditions, Retention
 from holdfast.files.bucket_records import BucketRecords
 from holdfast.files.bucket_settings import ObjectLock
@@ -15,6 +15,7 @@ from holdfast.files.committing import NOTHING_YET
 from holdfast.files.histories import Histories
 from holdfast.files.multiparts import Multiparts
 from holdfast.files.records import Bucket, NewPart, NewVersion
+from holdfast.files.stores import store_references, store_versions
 from holdfast.files.upload import Uploads
 from holdfast.protocol import control
 from holdfast.world.errors import Refusal

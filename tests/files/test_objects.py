@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.files.cloud import ALICE, CHUNK, SESSION, START, Cloud
 
-from holdfast.files import health, placed, store_buckets, store_chunks, store_versions
+from holdfast.files import health, placed
 from holdfast.files.places import Holder
+from holdfast.files.stores import store_buckets, store_chunks, store_versions
 from holdfast.protocol import control, grants
 from holdfast.protocol.messages import shard_id
 from holdfast.protocol.nouns import NodeAddress, ShardPlace

@@ -14,8 +14,8 @@ from holdfast.files.bucket_settings import (
     ReplicationRule,
     pack,
 )
-from holdfast.files.outbox import Outbox, note
 from holdfast.files.records import Bucket
+from holdfast.files.tending.outbox import Outbox, note
 from holdfast.world.database import Database
 
 ALL = "s3:ObjectCreated:*"

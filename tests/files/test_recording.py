@@ -12,10 +12,11 @@ from tests.files.cloud import CHUNK, REDUNDANCY, Cloud, finished, shard_roots
 
 from holdfast.chunks import tree
 from holdfast.chunks.redundancy import Redundancy
-from holdfast.files import placed, store
-from holdfast.files.faults import Report
-from holdfast.files.mending import Mending
+from holdfast.files import placed
 from holdfast.files.recording import check_chunk
+from holdfast.files.stores import store
+from holdfast.files.tending.faults import Report
+from holdfast.files.tending.mending import Mending
 from holdfast.nodes.journal import settle_deletions
 from holdfast.protocol import control, grants
 from holdfast.protocol.messages import shard_id

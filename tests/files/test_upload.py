@@ -8,7 +8,8 @@ import pytest
 from tests.files.cloud import ALICE, BOB, CHUNK, CLOSING, ENVELOPE, SESSION, START, Cloud, finished
 
 from holdfast.chunks import checksum
-from holdfast.files import placed, store_chunks, store_uploads, store_versions
+from holdfast.files import placed
+from holdfast.files.stores import store_chunks, store_uploads, store_versions
 from holdfast.protocol import control, grants
 from holdfast.protocol.messages import shard_id
 from holdfast.protocol.nouns import ClassInfo, RedundancyInfo, VersionInfo

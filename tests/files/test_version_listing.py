@@ -12,10 +12,10 @@ from sqlalchemy import Connection, text
 from tests.files.kept import Keeping, new
 from tests.files.obvious import Obvious, ObviousBucket, obvious_page
 
-from holdfast.files import store_listing, store_skimming
 from holdfast.files.attributes import NOTHING
 from holdfast.files.listing import HistoryPage, WantWithin, rolled_up
 from holdfast.files.records import Bucket, VersionPage
+from holdfast.files.stores import store_listing, store_skimming
 from holdfast.world.database import Database
 from holdfast.world.migrations.upgrade import empty_image
 from holdfast.world.sqlite import MemoryDatabase

@@ -10,9 +10,11 @@ from sqlalchemy import Connection, select
 from tests.files.kept import Keeping, content
 from tests.files.test_multiparts import forget_all_trash
 
-from holdfast.files import rewriting, smalls, store, store_references, store_smalls, store_versions
+from holdfast.files import smalls
 from holdfast.files.attributes import NOTHING
 from holdfast.files.records import Bucket, Content, NewPart, NewVersion, Version
+from holdfast.files.stores import store, store_references, store_smalls, store_versions
+from holdfast.files.tending import rewriting
 from holdfast.world.database import Database
 from holdfast.world.errors import Refusal
 

@@ -11,11 +11,11 @@ from tests.simulation.cluster import Cluster
 
 from holdfast.agent.vault import Vault
 from holdfast.files.bucket_records import BucketRecords
-from holdfast.files.endings import StreamUploads
 from holdfast.files.histories import Histories
 from holdfast.files.multiparts import Multiparts
 from holdfast.files.operations import file_operations
 from holdfast.files.records import Bucket, Version
+from holdfast.files.tending.endings import StreamUploads
 from holdfast.gateway.body import BytesBody, incomplete
 from holdfast.gateway.objects import Gateway
 from holdfast.gateway.wish import PutWish

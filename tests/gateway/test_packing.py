@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.gateway.cloud import GatewayCloud, told
 
-from holdfast.files.endings import StreamUploads
 from holdfast.files.records import Version
 from holdfast.files.small_rows import Pack
 from holdfast.files.smalls import PackUse, Waiting
+from holdfast.files.tending.endings import StreamUploads
 from holdfast.gateway.packs import Packs
 from holdfast.gateway.writing import Writer
 from holdfast.protocol.control import Operation, UploadBegin, UploadCommit, UploadTicket

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from holdfast.files import packs, smalls, store_references
-from holdfast.files.packs import Place
+from holdfast.files import smalls
 from holdfast.files.records import Content
 from holdfast.files.small_rows import Pack
 from holdfast.files.smalls import Smalls
+from holdfast.files.stores import store_references
+from holdfast.files.tending import packs
+from holdfast.files.tending.packs import Place
 from holdfast.world.database import Database
 from holdfast.world.simulated.clock import SimulatedClock
 

@@ -20,7 +20,7 @@ from holdfast.app.settings import CoordinatorSettings
 from holdfast.chunks.keys import TenantKey
 from holdfast.client.session import AsyncSession
 from holdfast.doors.rest.control import Caller, DirectControl
-from holdfast.files.mending import Mending
+from holdfast.files.tending.mending import Mending
 from holdfast.nodes.journal import journal_deletions
 from holdfast.protocol.control import Operation, UploadRecord
 from holdfast.protocol.fleet import Signed, SignedWelcome

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from tests.simulation.cluster import NODES, Cluster
 from tests.simulation.faults import Faults
 
-from holdfast.files.store_versions import usage_of
+from holdfast.files.stores.store_versions import usage_of
 from holdfast.world.errors import Failure, Refusal, Trouble
 from holdfast.world.simulated.world import World
 

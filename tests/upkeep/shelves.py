@@ -8,15 +8,15 @@ from typing import Any
 import msgspec
 from tests.upkeep.watch import Watch
 
-from holdfast.files.ageing import Ageing
 from holdfast.files.attributes import Attributes
 from holdfast.files.bucket_records import BucketRecords
 from holdfast.files.bucket_settings import BucketSettings, LifecycleRule
 from holdfast.files.histories import Histories
 from holdfast.files.multiparts import Multiparts
-from holdfast.files.outbox import Outbox
 from holdfast.files.records import Bucket, Content, NewVersion, Version
-from holdfast.files.restores import Restores
+from holdfast.files.tending.ageing import Ageing
+from holdfast.files.tending.outbox import Outbox
+from holdfast.files.tending.restores import Restores
 from holdfast.gateway.wish import PutWish
 from holdfast.upkeep.lifecycle import Lifecycle
 from holdfast.upkeep.replication import Replicate

@@ -14,8 +14,8 @@ from aiohttp import web
 from tests.upkeep.watch import START, Watch
 
 from holdfast.files.bucket_settings import BucketSettings, NotificationTarget, pack
-from holdfast.files.outbox import Outbox, note
 from holdfast.files.records import Bucket
+from holdfast.files.tending.outbox import Outbox, note
 from holdfast.upkeep.delivery import PAGE, Delivery
 from holdfast.upkeep.passes import dry_run, run_round
 from holdfast.upkeep.plans.delivery import ATTEMPTS_MAX, rest_before

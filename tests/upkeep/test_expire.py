@@ -8,8 +8,8 @@ import pytest
 from tests.files.cloud import Cloud
 
 from holdfast.files import placed
-from holdfast.files.mending import Mending
-from holdfast.files.trash import Trash
+from holdfast.files.tending.mending import Mending
+from holdfast.files.tending.trash import Trash
 from holdfast.protocol import control
 from holdfast.protocol.messages import shard_id
 from holdfast.upkeep import expire as expire_pass

@@ -6,8 +6,8 @@ from tests.files.cloud import Cloud
 from tests.upkeep.warehouse import Warehouse
 
 from holdfast.chunks.erasure import best_erasure
-from holdfast.files.mending import Mending
 from holdfast.files.places import Holder
+from holdfast.files.tending.mending import Mending
 from holdfast.nodes.journal import Losses, note_losses, settle_deletions
 from holdfast.nodes.states import State
 from holdfast.protocol import control

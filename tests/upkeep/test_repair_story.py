@@ -9,7 +9,7 @@ from holdfast.agent.answer import Answer
 from holdfast.agent.vault import Vault
 from holdfast.chunks import tree
 from holdfast.chunks.erasure import best_erasure
-from holdfast.files.mending import ChunkState, Mending
+from holdfast.files.tending.mending import ChunkState, Mending
 from holdfast.links.serving import serve
 from holdfast.protocol import control
 from holdfast.protocol.messages import shard_id

@@ -13,7 +13,7 @@ from holdfast.files.attributes import Acl, Grant
 from holdfast.files.bucket_records import BucketRecords
 from holdfast.files.bucket_settings import BucketSettings, Logging
 from holdfast.files.records import Bucket
-from holdfast.files.request_log import RequestFacts, RequestLog, log_operation
+from holdfast.files.tending.request_log import RequestFacts, RequestLog, log_operation
 from holdfast.gateway.body import Body
 from holdfast.gateway.wish import PutWish
 from holdfast.tenants.names import account_of, canonical_id_of

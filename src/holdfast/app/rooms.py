@@ -17,11 +17,11 @@ from holdfast.app.settings import CoordinatorSettings, database_url, load_settin
 from holdfast.chunks.erasure import best_erasure
 from holdfast.doors.hub.relay import Relay, open_relay
 from holdfast.doors.rest.control import ControlDoor, Handler
-from holdfast.files.mending import Mending
 from holdfast.files.operations import file_operations
-from holdfast.files.outbox import Outbox
 from holdfast.files.places import FleetPlaces
-from holdfast.files.trash import Trash
+from holdfast.files.tending.mending import Mending
+from holdfast.files.tending.outbox import Outbox
+from holdfast.files.tending.trash import Trash
 from holdfast.nodes.classes import Classes
 from holdfast.nodes.fleet import Fleet
 from holdfast.nodes.grants import Issuer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from holdfast.doors.s3.storage_classes import redundancy_now
-from holdfast.files.ageing import Ageing
+from holdfast.doors.s3.contents.storage_classes import redundancy_now
+from holdfast.files.tending.ageing import Ageing
 from holdfast.upkeep.delivery import Delivery
 from holdfast.upkeep.lifecycle import Lifecycle
 from holdfast.upkeep.passes import Loop

@@ -11,12 +11,12 @@ from holdfast.doors.s3.application import Application
 from holdfast.doors.s3.door import Door
 from holdfast.doors.s3.request_lines import NoLines, RequestLines
 from holdfast.files.bucket_records import BucketRecords
-from holdfast.files.endings import StreamUploads
 from holdfast.files.histories import Histories
 from holdfast.files.multiparts import Multiparts
-from holdfast.files.outbox import Outbox
-from holdfast.files.request_log import RequestLog
-from holdfast.files.restores import Restores
+from holdfast.files.tending.endings import StreamUploads
+from holdfast.files.tending.outbox import Outbox
+from holdfast.files.tending.request_log import RequestLog
+from holdfast.files.tending.restores import Restores
 from holdfast.gateway.objects import Gateway
 from holdfast.nodes.journal import journal_deletions
 from holdfast.upkeep.packing import PACKING_SECONDS, Compaction, Packing

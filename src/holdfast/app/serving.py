@@ -23,7 +23,7 @@ from holdfast.app.settings import CoordinatorSettings, host_and_port, load_setti
 from holdfast.doors.http_limits import BoundedProtocol
 from holdfast.doors.rest.application import Readiness, build_application
 from holdfast.doors.rest.authentication import Authentication
-from holdfast.doors.s3.unreadable import protocol_of
+from holdfast.doors.s3.wire.unreadable import protocol_of
 from holdfast.world.errors import Failure, Refusal
 from holdfast.world.telemetry import set_up_logging
 

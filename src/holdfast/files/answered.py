@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import Connection
 
-from holdfast.files import store_answered
+from holdfast.files.stores import store_answered
 from holdfast.protocol.control import TOKEN_BYTES, Operation
 from holdfast.protocol.nouns import Struct
 from holdfast.world.errors import Refusal

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from holdfast.chunks import checksum
-from holdfast.files import store_buckets, store_multiparts, store_references, store_versions, writing
+from holdfast.files import writing
 from holdfast.files.attributes import Conditions
 from holdfast.files.records import Content, Multipart, NewPart, NewVersion, Part, Version
-from holdfast.files.store_multiparts import Stamp
-from holdfast.files.store_versions import Looked
+from holdfast.files.stores import store_buckets, store_multiparts, store_references, store_versions
+from holdfast.files.stores.store_multiparts import Stamp
+from holdfast.files.stores.store_versions import Looked
 from holdfast.files.writing import LostRaceError
 from holdfast.world.errors import Refusal
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from holdfast.files import assembling, bucket_settings, store_buckets, store_uploads
+from holdfast.files import assembling, bucket_settings
 from holdfast.files.bucket_settings import UNSET, BucketSettings
 from holdfast.files.names import check_bucket_name
 from holdfast.files.records import Bucket
+from holdfast.files.stores import store_buckets, store_uploads
 from holdfast.world.clock import Clock
 from holdfast.world.database import Database
 from holdfast.world.errors import Refusal

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from holdfast.files import assembling, store_buckets
+from holdfast.files import assembling
 from holdfast.files.answered import check_token, once
 from holdfast.files.bucket_records import filled_bucket, taken_bucket, unknown_bucket
 from holdfast.files.names import check_bucket_name
 from holdfast.files.places import Places
 from holdfast.files.records import Bucket
+from holdfast.files.stores import store_buckets
 from holdfast.protocol.control import LIST_KEYS_MAX, BucketList, BucketMake, BucketRemove, Done
 from holdfast.protocol.control import Buckets as BucketPage
 from holdfast.protocol.nouns import BucketInfo

@@ -14,20 +14,14 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from holdfast.chunks import checksum
-from holdfast.files import (
-    assembling,
-    history,
-    store_chunks,
-    store_multiparts,
-    store_uploads,
-    store_versions,
-)
+from holdfast.files import assembling, history
 from holdfast.files.attributes import ANYHOW, NOTHING, Conditions
 from holdfast.files.recording import known_upload, unknown_upload
 from holdfast.files.records import Bucket, Content, Multipart, NewPart, NewVersion, Part, Version
-from holdfast.files.store_chunks import PlainSum
-from holdfast.files.store_uploads import Upload
-from holdfast.files.store_versions import Looked
+from holdfast.files.stores import store_chunks, store_multiparts, store_uploads, store_versions
+from holdfast.files.stores.store_chunks import PlainSum
+from holdfast.files.stores.store_uploads import Upload
+from holdfast.files.stores.store_versions import Looked
 from holdfast.files.writing import LostRaceError, check_bucket, gone_bucket, put
 from holdfast.protocol.control import UploadCommit
 from holdfast.world.errors import Refusal

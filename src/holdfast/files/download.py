@@ -7,13 +7,14 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection
 
-from holdfast.files import names, placed, store_chunks, versions
+from holdfast.files import names, placed, versions
 from holdfast.files.buckets import check_limit
-from holdfast.files.faults import suspects_of
 from holdfast.files.places import Holder, Places, ShardWish
 from holdfast.files.recording import CHUNKS_OF_VERSION_MAX
 from holdfast.files.records import Version
-from holdfast.files.store_chunks import Chunk
+from holdfast.files.stores import store_chunks
+from holdfast.files.stores.store_chunks import Chunk
+from holdfast.files.tending.faults import suspects_of
 from holdfast.files.upload import check_count, check_session_key
 from holdfast.files.versions import version_info
 from holdfast.protocol.control import (

@@ -9,7 +9,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from holdfast.files import attributes as packing
-from holdfast.files import names, store_listing, store_versions, writing
+from holdfast.files import names, writing
 from holdfast.files.attributes import ANYHOW, Attributes, Conditions
 from holdfast.files.listing import HistoryPage, Page
 from holdfast.files.records import (
@@ -24,7 +24,8 @@ from holdfast.files.records import (
     VersionPage,
     pack_metadata,
 )
-from holdfast.files.store_versions import Looked
+from holdfast.files.stores import store_listing, store_versions
+from holdfast.files.stores.store_versions import Looked
 from holdfast.files.writing import LostRaceError, Removal
 from holdfast.world.chance import Chance
 from holdfast.world.clock import Clock

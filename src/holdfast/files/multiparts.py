@@ -8,14 +8,15 @@ from itertools import pairwise
 
 from sqlalchemy import Connection
 
-from holdfast.files import assembling, names, store_listing, store_multiparts
+from holdfast.files import assembling, names
 from holdfast.files import attributes as packing
 from holdfast.files.assembling import known_multipart, unknown_multipart
 from holdfast.files.attributes import ANYHOW, Attributes, Conditions
 from holdfast.files.histories import PAUSE_SECONDS, TRIES_MAX, against_races, draw_id, overtaken
 from holdfast.files.listing import HistoryPage
 from holdfast.files.records import Bucket, Multipart, MultipartPage, NewPart, NewVersion, Part, Version
-from holdfast.files.store_versions import Looked
+from holdfast.files.stores import store_listing, store_multiparts
+from holdfast.files.stores.store_versions import Looked
 from holdfast.files.writing import LostRaceError
 from holdfast.protocol.nouns import Envelope
 from holdfast.world.chance import Chance

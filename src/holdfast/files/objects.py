@@ -6,16 +6,17 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from holdfast.files import health, names, store_chunks, store_listing, versions
+from holdfast.files import health, names, versions
 from holdfast.files.answered import check_token, once
 from holdfast.files.buckets import check_limit, owned_bucket
-from holdfast.files.faults import lost_of, suspects_of
 from holdfast.files.histories import draw_id
 from holdfast.files.listing import Page
 from holdfast.files.places import Places
 from holdfast.files.recording import CHUNKS_OF_VERSION_MAX
 from holdfast.files.records import Version
-from holdfast.files.store_chunks import Chunk
+from holdfast.files.stores import store_chunks, store_listing
+from holdfast.files.stores.store_chunks import Chunk
+from holdfast.files.tending.faults import lost_of, suspects_of
 from holdfast.files.versions import version_info
 from holdfast.protocol.control import (
     LIST_KEYS_MAX,

@@ -7,10 +7,10 @@ from typing import Any
 
 from holdfast.files.buckets import Buckets
 from holdfast.files.download import Downloads
-from holdfast.files.faults import Faults
 from holdfast.files.objects import ObjectOperations
 from holdfast.files.places import Places
 from holdfast.files.recording import Journal
+from holdfast.files.tending.faults import Faults
 from holdfast.files.upload import Uploads
 from holdfast.protocol import control
 from holdfast.protocol.nouns import Struct

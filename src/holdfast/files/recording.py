@@ -16,9 +16,10 @@ from sqlalchemy import Connection
 from holdfast.chunks import tree
 from holdfast.chunks.layout import check_record
 from holdfast.chunks.redundancy import Redundancy
-from holdfast.files import placed, store_chunks, store_uploads
-from holdfast.files.store_chunks import Chunk
-from holdfast.files.store_uploads import Upload
+from holdfast.files import placed
+from holdfast.files.stores import store_chunks, store_uploads
+from holdfast.files.stores.store_chunks import Chunk
+from holdfast.files.stores.store_uploads import Upload
 from holdfast.nodes.journal import awaits_deletion
 from holdfast.protocol.messages import shard_id
 from holdfast.protocol.nouns import ChunkDone, ChunkRecord, StoredShard

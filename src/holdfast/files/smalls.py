@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from holdfast.files import store_smalls
 from holdfast.files.small_rows import Pack, Small
+from holdfast.files.stores import store_smalls
 from holdfast.world.clock import Clock
 from holdfast.world.database import Database
 

@@ -9,11 +9,12 @@ import asyncio
 
 from sqlalchemy import Connection
 
-from holdfast.files import faults, store_chunks
 from holdfast.files.download import ordered_sources
-from holdfast.files.faults import Report, suspects_of
 from holdfast.files.places import Places, ShardWish
-from holdfast.files.store_chunks import Chunk
+from holdfast.files.stores import store_chunks
+from holdfast.files.stores.store_chunks import Chunk
+from holdfast.files.tending import faults
+from holdfast.files.tending.faults import Report, suspects_of
 from holdfast.protocol.control import ShardReport
 from holdfast.protocol.nouns import ChunkSources
 from holdfast.world.clock import Clock

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from holdfast.chunks import layout
 from holdfast.chunks.metadata import CHUNK_ID_BYTES
 from holdfast.chunks.redundancy import Redundancy
-from holdfast.files import committing, names, recording, store_chunks, store_uploads, writing
+from holdfast.files import committing, names, recording, writing
 from holdfast.files.answered import check_token
 from holdfast.files.attributes import ANYHOW, Conditions
 from holdfast.files.bucket_records import known_bucket
@@ -22,8 +22,9 @@ from holdfast.files.multiparts import check_number
 from holdfast.files.places import Places, ShardWish
 from holdfast.files.recording import Journal, ProvenChunk, known_upload, unknown_upload
 from holdfast.files.records import Multipart, NewPart, NewVersion, Part, Version, pack_metadata
-from holdfast.files.store_chunks import PlainSum
-from holdfast.files.store_uploads import Upload
+from holdfast.files.stores import store_chunks, store_uploads
+from holdfast.files.stores.store_chunks import PlainSum
+from holdfast.files.stores.store_uploads import Upload
 from holdfast.files.versions import version_info
 from holdfast.files.writing import LostRaceError
 from holdfast.protocol.control import (

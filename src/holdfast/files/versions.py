@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from holdfast.files import names, store_versions, writing
+from holdfast.files import names, writing
 from holdfast.files.buckets import owned_bucket
 from holdfast.files.records import Bucket, Version, unpack_metadata
+from holdfast.files.stores import store_versions
 from holdfast.files.writing import Removal
 from holdfast.protocol.nouns import VersionInfo
 from holdfast.world.errors import Refusal

@@ -16,10 +16,12 @@ import msgspec
 from sqlalchemy import Connection
 
 from holdfast.files import attributes as packing
-from holdfast.files import history, locking, outbox, store_buckets, store_references, store_versions
+from holdfast.files import history, locking
 from holdfast.files.attributes import ANYHOW, Conditions
 from holdfast.files.records import NULL, Bucket, Content, Deleted, NewVersion, Version, pack_metadata
-from holdfast.files.store_versions import Known, Looked
+from holdfast.files.stores import store_buckets, store_references, store_versions
+from holdfast.files.stores.store_versions import Known, Looked
+from holdfast.files.tending import outbox
 from holdfast.world.errors import Refusal
 
 MARKER = Content(0, "", "", 0, 0, 0, 0, 0, "", b"", b"", b"")

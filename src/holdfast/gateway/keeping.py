@@ -7,12 +7,13 @@ from collections.abc import Mapping
 import msgspec
 from sqlalchemy import Connection
 
-from holdfast.files import history, rewriting
+from holdfast.files import history
 from holdfast.files.attributes import Attributes
-from holdfast.files.endings import StreamUploads
 from holdfast.files.histories import Histories
 from holdfast.files.multiparts import Multiparts
 from holdfast.files.records import Bucket, Content, Multipart, NewPart, NewVersion, Part, Version
+from holdfast.files.tending import rewriting
+from holdfast.files.tending.endings import StreamUploads
 from holdfast.gateway.digests import base64_of
 from holdfast.gateway.wish import PutWish
 from holdfast.gateway.writing import Written

@@ -14,7 +14,6 @@ from holdfast.chunks.erasure import best_erasure
 from holdfast.chunks.seal import Opener, Sealer
 from holdfast.client.peers import Peers
 from holdfast.files.attributes import ANYHOW
-from holdfast.files.endings import StreamUploads
 from holdfast.files.histories import Histories
 from holdfast.files.multiparts import Multiparts
 from holdfast.files.operations import Handler
@@ -22,6 +21,7 @@ from holdfast.files.places import Places
 from holdfast.files.records import Bucket, Multipart, Part, Version
 from holdfast.files.smalls import Smalls
 from holdfast.files.streams import Streams
+from holdfast.files.tending.endings import StreamUploads
 from holdfast.gateway import keyring
 from holdfast.gateway.body import Body
 from holdfast.gateway.copying import Copier

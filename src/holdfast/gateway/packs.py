@@ -14,12 +14,12 @@ from sqlalchemy import Connection
 
 from holdfast.client.upload import Upload, abort, begin
 from holdfast.client.upload import Wish as UploadWish
-from holdfast.files import packs
-from holdfast.files.endings import StreamUploads
-from holdfast.files.packs import Place
 from holdfast.files.records import Content
 from holdfast.files.small_rows import Pack, Small
 from holdfast.files.smalls import PackUse
+from holdfast.files.tending import packs
+from holdfast.files.tending.endings import StreamUploads
+from holdfast.files.tending.packs import Place
 from holdfast.gateway.body import BytesBody
 from holdfast.gateway.control import UploadControl
 from holdfast.gateway.kit import Kit

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from holdfast.files.outbox import Outbox
 from holdfast.files.outbox_rows import EventRow
+from holdfast.files.tending.outbox import Outbox
 from holdfast.upkeep.passes import Reading
 from holdfast.upkeep.plans.delivery import ATTEMPTS_MAX, DeliveryPlan, message, plan_delivery, rest_before
 from holdfast.world.chance import Chance

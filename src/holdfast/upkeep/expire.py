@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast.files.trash import Leftovers, Trash
+from holdfast.files.tending.trash import Leftovers, Trash
 from holdfast.upkeep.passes import Reading
 from holdfast.upkeep.plans.expire import ExpirePlan, ExpireRules, plan_expire
 from holdfast.world.clock import Clock

@@ -16,12 +16,12 @@ import msgspec
 import structlog
 
 from holdfast.files import locking
-from holdfast.files.ageing import Ageing
 from holdfast.files.attributes import Attributes, Conditions
 from holdfast.files.histories import Histories
 from holdfast.files.multiparts import Multiparts
-from holdfast.files.outbox import Outbox
 from holdfast.files.records import Bucket, Listed, Multipart, Version, VersionPage
+from holdfast.files.tending.ageing import Ageing
+from holdfast.files.tending.outbox import Outbox
 from holdfast.files.writing import Removal
 from holdfast.upkeep.passes import Reading
 from holdfast.upkeep.plans.lifecycle import (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.files.mending import Mending
+from holdfast.files.tending.mending import Mending
 from holdfast.nodes.journal import Loss, Losses
 from holdfast.upkeep.passes import Reading
 

@@ -17,10 +17,10 @@ import structlog
 from holdfast.chunks import tree
 from holdfast.chunks.erasure import Erasure
 from holdfast.chunks.redundancy import Redundancy
-from holdfast.files.faults import Report
-from holdfast.files.mending import ChunkState, Mending, Position
 from holdfast.files.placed import NOT_STORED
 from holdfast.files.places import Holder, Places, ShardWish
+from holdfast.files.tending.faults import Report
+from holdfast.files.tending.mending import ChunkState, Mending, Position
 from holdfast.protocol.nouns import Source, Target
 from holdfast.upkeep.passes import Reading
 from holdfast.upkeep.plans.repair import HOUR, ChunkRepair, RepairPlan, RepairRules, plan_repair

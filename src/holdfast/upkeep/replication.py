@@ -16,15 +16,15 @@ from typing import Any, Final, Protocol
 import msgspec
 import structlog
 
-from holdfast.files.ageing import Ageing
 from holdfast.files.attributes import Attributes
 from holdfast.files.bucket_records import BucketRecords
 from holdfast.files.bucket_settings import ReplicationRule
 from holdfast.files.histories import Histories
 from holdfast.files.notifying import CREATED, MARKED, REPLICATOR
-from holdfast.files.outbox import Outbox
 from holdfast.files.outbox_rows import CopyRow
 from holdfast.files.records import Bucket, Version
+from holdfast.files.tending.ageing import Ageing
+from holdfast.files.tending.outbox import Outbox
 from holdfast.files.writing import Removal
 from holdfast.gateway.wish import PutWish
 from holdfast.upkeep.passes import Reading

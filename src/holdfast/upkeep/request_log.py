@@ -13,7 +13,7 @@ import structlog
 from holdfast.files.attributes import Acl, Attributes
 from holdfast.files.bucket_records import BucketRecords
 from holdfast.files.records import Bucket, Version
-from holdfast.files.request_log import LogKey, RequestFacts, RequestLog
+from holdfast.files.tending.request_log import LogKey, RequestFacts, RequestLog
 from holdfast.gateway.body import Body, BytesBody
 from holdfast.gateway.wish import PutWish
 from holdfast.tenants.names import canonical_id_of

@@ -9,13 +9,13 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from holdfast.files.ageing import Ageing
 from holdfast.files.attributes import Attributes
 from holdfast.files.histories import Histories
-from holdfast.files.outbox import Outbox
 from holdfast.files.outbox_rows import Restore
 from holdfast.files.records import NULL, Bucket, Version
-from holdfast.files.restores import Restores
+from holdfast.files.tending.ageing import Ageing
+from holdfast.files.tending.outbox import Outbox
+from holdfast.files.tending.restores import Restores
 from holdfast.upkeep.passes import Reading
 from holdfast.world.clock import Clock
 from holdfast.world.errors import Refusal

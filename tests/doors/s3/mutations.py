@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.doors.s3.shapes import refusal_of
 
-from holdfast.doors.s3.xml_reading import Node, parse
+from holdfast.doors.s3.wire.xml_reading import Node, parse
 
 ODD_TEXTS = (
     "",

@@ -12,8 +12,8 @@ from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.xml_reading import Node, parse
-from holdfast.doors.s3.xml_writing import document
+from holdfast.doors.s3.wire.xml_reading import Node, parse
+from holdfast.doors.s3.wire.xml_writing import document
 
 
 @lru_cache

@@ -11,9 +11,9 @@ import pytest
 from tests.doors.s3.asking import ARN, BUCKET, EVERYBODY, bobs, joes, outcome, put_policy, refusal, rule
 from tests.doors.s3.program import Answer, Program, S3Cloud, s3_story
 
-from holdfast.doors.s3.access import Access
 from holdfast.doors.s3.operation_table import OPERATIONS
 from holdfast.doors.s3.operations import RULES
+from holdfast.doors.s3.rights.access import Access
 from holdfast.tenants.names import account_of
 from holdfast.tenants.s3_actions import HOUSE_ACTION, ON_OBJECTS
 

@@ -19,7 +19,7 @@ from holdfast.doors.s3.failures import S3Error
 from holdfast.doors.s3.request import S3Response
 from holdfast.doors.s3.request_lines import RequestLines
 from holdfast.files.bucket_settings import CorsRule, Logging
-from holdfast.files.request_log import RequestLog
+from holdfast.files.tending.request_log import RequestLog
 from holdfast.protocol import sigv4
 
 PATH = "/photos/big"

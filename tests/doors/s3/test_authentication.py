@@ -18,8 +18,8 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.doors.s3.authentication import Authenticated, Authentication, Wire, query_of
 from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.wire.authentication import Authenticated, Authentication, Wire, query_of
 from holdfast.protocol.sigv4 import canonical_query, signing_key
 from holdfast.tenants.identity import ANONYMOUS, Identity
 from holdfast.tenants.keys import Signer

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.doors.s3.announcing import body_of
-from holdfast.doors.s3.authentication import STREAMING_SIGNED, STREAMING_UNSIGNED, Authenticated
-from holdfast.doors.s3.body import Claims, RequestBody
 from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.wire.announcing import body_of
+from holdfast.doors.s3.wire.authentication import STREAMING_SIGNED, STREAMING_UNSIGNED, Authenticated
+from holdfast.doors.s3.wire.body import Claims, RequestBody
 from holdfast.tenants.identity import ANONYMOUS
 from holdfast.world.errors import Refusal
 from holdfast.world.simulated.world import World, simulate

@@ -8,7 +8,7 @@ import pytest
 from tests.doors.s3.program import S3Cloud, s3_story
 from tests.doors.s3.test_lock_operations import refusal
 
-from holdfast.files.outbox import Outbox
+from holdfast.files.tending.outbox import Outbox
 
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:jobs"
 

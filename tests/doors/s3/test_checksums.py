@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.doors.s3 import checksums
-from holdfast.doors.s3.checksums import Claimed
+from holdfast.doors.s3.contents import checksums
+from holdfast.doors.s3.contents.checksums import Claimed
 from holdfast.doors.s3.failures import S3Error
 
 CRC = base64.b64encode(b"\1\2\3\4").decode()

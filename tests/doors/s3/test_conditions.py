@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.doors.s3 import conditions
-from holdfast.doors.s3.conditions import Verdict, judge
+from holdfast.doors.s3.contents import conditions
+from holdfast.doors.s3.contents.conditions import Verdict, judge
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.xml_writing import http_date
+from holdfast.doors.s3.wire.xml_writing import http_date
 from holdfast.files.attributes import ANYHOW, Conditions
 from holdfast.world.clock import MICROSECONDS
 

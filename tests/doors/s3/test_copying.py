@@ -12,9 +12,9 @@ from tests.doors.s3.program import S3Cloud, s3_story
 from tests.doors.s3.test_multipart import FIRST, LAST, Upload, tag
 from tests.doors.s3.test_objects import OTHER, SSE_C, refusal
 
-from holdfast.doors.s3.copying import Named, read_source
+from holdfast.doors.s3.contents.copying import Named, read_source
+from holdfast.doors.s3.contents.listings import url
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.listings import url
 
 META = "ResponseMetadata"
 SOURCE_SSE_C = {f"CopySource{name}": value for name, value in SSE_C.items()}

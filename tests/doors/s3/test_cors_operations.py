@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.doors.s3 import mutations, shapes
 
-from holdfast.doors.s3 import cors_operations as cors
 from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.settings import cors_operations as cors
 
 ORIGINS = st.sampled_from(["*", "http://example.com", "https://*.example.com", "http://a:8080", "null"])
 TOKENS = st.from_regex(r"\A[A-Za-z0-9-]{1,12}\Z")

@@ -8,9 +8,9 @@ import pytest
 from tests.doors.s3.program import S3Cloud, md5, s3_story
 from tests.doors.s3.test_objects import refusal, set_up
 
-from holdfast.doors.s3.deleting import read_entries
+from holdfast.doors.s3.contents.deleting import read_entries
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.xml_reading import parse
+from holdfast.doors.s3.wire.xml_reading import parse
 from holdfast.files.bucket_settings import ObjectLock
 
 META = "ResponseMetadata"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.doors.s3 import mutations, shapes
 
-from holdfast.doors.s3 import encryption_operations as encryption
 from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.settings import encryption_operations as encryption
 from holdfast.files.bucket_settings import Encryption
 
 

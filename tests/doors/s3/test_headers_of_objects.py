@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from tests.doors.s3.program import S3Cloud, s3_story
 
-from holdfast.doors.s3 import encryption, metadata_headers, storage_classes
-from holdfast.doors.s3.encryption import CUSTOMER, customer_key, wanted_sealing
+from holdfast.doors.s3.contents import encryption, metadata_headers, storage_classes
+from holdfast.doors.s3.contents.encryption import CUSTOMER, customer_key, wanted_sealing
+from holdfast.doors.s3.contents.metadata_headers import answer_headers, stored_headers, without_framing
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.metadata_headers import answer_headers, stored_headers, without_framing
 from holdfast.files.attributes import Attributes
 from holdfast.files.bucket_settings import Encryption
 from holdfast.nodes.classes import BUILT_IN, Classes

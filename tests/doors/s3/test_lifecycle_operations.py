@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.doors.s3 import mutations, shapes
 from tests.doors.s3.test_tagging import KEYS, LETTERS, as_set
 
-from holdfast.doors.s3 import lifecycle_operations as lifecycle
 from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.settings import lifecycle_operations as lifecycle
 from holdfast.files.bucket_settings import LifecycleFilter, LifecycleRule, Transition
 
 PREFIXES = st.text("abc/é &<", max_size=5)

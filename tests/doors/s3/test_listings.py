@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.doors.s3.program import Answer, S3Cloud, s3_story
 
-from holdfast.doors.s3 import listings
+from holdfast.doors.s3.contents import listings
 from holdfast.doors.s3.failures import S3Error
 from holdfast.files.attributes import Attributes, pack
 from holdfast.files.records import Listed

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tests.doors.s3 import mutations, shapes
 from tests.doors.s3.program import Answer, Program, S3Cloud, s3_story
 
-from holdfast.doors.s3 import lock_operations as locks
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.xml_reading import parse
+from holdfast.doors.s3.settings import lock_operations as locks
+from holdfast.doors.s3.wire.xml_reading import parse
 from holdfast.files.attributes import Retention
 from holdfast.files.bucket_settings import BucketSettings, ObjectLock
 from holdfast.world.clock import MICROSECONDS

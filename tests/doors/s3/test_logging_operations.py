@@ -11,9 +11,9 @@ from tests.doors.s3 import mutations, shapes
 from tests.doors.s3.program import Answer, Program, S3Cloud, s3_story
 from tests.doors.s3.test_lock_operations import refusal
 
-from holdfast.doors.s3 import logging_operations as logs
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.xml_reading import parse
+from holdfast.doors.s3.settings import logging_operations as logs
+from holdfast.doors.s3.wire.xml_reading import parse
 
 PUT, GET = "PutBucketLogging", "GetBucketLogging"
 LOG_GROUP = {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/s3/LogDelivery"}

@@ -11,9 +11,9 @@ import pytest
 from tests.doors.s3.program import Answer, S3Cloud, md5, s3_story
 from tests.doors.s3.test_objects import OTHER, SSE_C, refusal, set_up
 
+from holdfast.doors.s3.contents.multipart import read_chosen
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.multipart import read_chosen
-from holdfast.doors.s3.xml_reading import parse
+from holdfast.doors.s3.wire.xml_reading import parse
 from holdfast.files.bucket_settings import LifecycleFilter, LifecycleRule
 
 META = "ResponseMetadata"

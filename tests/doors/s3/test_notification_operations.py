@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.doors.s3 import mutations, shapes
 
-from holdfast.doors.s3 import notification_operations as notifications
 from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.settings import notification_operations as notifications
 
 QUEUE, TOPIC = "arn:aws:sqs:us-east-1:123456789012:jobs", "arn:aws:sns:us-east-1::news"
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:resize"

@@ -14,9 +14,9 @@ from tests.doors.s3.raw_requests import Raw, ask, judge, signed
 
 from holdfast.doors.s3.exchange import exchange_of
 from holdfast.doors.s3.failures import KINDS
-from holdfast.doors.s3.hosts import Hosts
 from holdfast.doors.s3.operations import HANDLERS, RULES
 from holdfast.doors.s3.routes import route
+from holdfast.doors.s3.wire.hosts import Hosts
 
 SERVED = sorted(name for name in operations() if name in RULES and name in HANDLERS)
 OTHERWISE_KNOWN_AS = {

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.doors.s3.contents.post_forms import Form, check_policy, read_form
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.form_reading import FieldsReader, FileDecoder, boundary_of
-from holdfast.doors.s3.post_forms import Form, check_policy, read_form
+from holdfast.doors.s3.wire.form_reading import FieldsReader, FileDecoder, boundary_of
 
 BOUNDARY = b"----WebKitFormBoundary7MA4YWxkTrZu0gW"
 NOW = 1_760_000_000 * 1_000_000

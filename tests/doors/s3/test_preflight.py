@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.preflight import Asked, answer, asked, headers_for
+from holdfast.doors.s3.wire.preflight import Asked, answer, asked, headers_for
 from holdfast.files.bucket_settings import CorsRule
 
 RULES = (

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.doors.s3.contents.ranges import Span, asked_span, part_number, part_span, source_span
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.ranges import Span, asked_span, part_number, part_span, source_span
 from holdfast.files.attributes import PartInfo
 
 NUMBERS = st.one_of(st.integers(0, 12), st.just(10**18)).map(str)

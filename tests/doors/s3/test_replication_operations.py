@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.doors.s3 import mutations, shapes
 from tests.doors.s3.test_tagging import KEYS, LETTERS, as_set
 
-from holdfast.doors.s3 import replication_operations as replication
 from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.settings import replication_operations as replication
 from holdfast.files.bucket_settings import Replication
 
 ROLE, TARGET = "arn:aws:iam::123456789012:role/copy", "arn:aws:s3:::copies"

@@ -11,10 +11,10 @@ from scripts import s3_operations
 
 from holdfast.doors.s3 import operation_table, operations
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.hosts import Hosts, Place
 from holdfast.doors.s3.operation_table import OPERATIONS, SELECTORS
 from holdfast.doors.s3.operations import HANDLERS, MODULES, RULES, STREAMING
 from holdfast.doors.s3.routes import POST_FORM, route
+from holdfast.doors.s3.wire.hosts import Hosts, Place
 from holdfast.tenants.s3_actions import NAMED_ONLY, S3_ACTIONS
 
 LEVELS = ("service", "bucket", "object")
@@ -144,7 +144,7 @@ def test_every_module_of_operations_is_joined() -> None:
 
     folder = Path(operations.__file__).parent
     with_handlers = {
-        p.stem for p in folder.glob("*.py") if "\nHANDLERS: Final[dict[str, Handler]] = {" in p.read_text()
+        p.stem for p in folder.rglob("*.py") if "\nHANDLERS: Final[dict[str, Handler]] = {" in p.read_text()
     }
     assert with_handlers - {"operations"} == {module.__name__.rpartition(".")[2] for module in MODULES}
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.doors.s3 import settings_documents as documents
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.xml_reading import parse
-from holdfast.doors.s3.xml_writing import time_text
+from holdfast.doors.s3.settings import settings_documents as documents
+from holdfast.doors.s3.wire.xml_reading import parse
+from holdfast.doors.s3.wire.xml_writing import time_text
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST, LAST = (datetime.fromisoformat(f"{year}-01-01") for year in (1001, 9998))

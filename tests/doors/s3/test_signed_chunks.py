@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.signed_chunks import CHUNK_BYTES_MIN, ChunkDecoder, ChunkSigning
+from holdfast.doors.s3.wire.signed_chunks import CHUNK_BYTES_MIN, ChunkDecoder, ChunkSigning
 from holdfast.protocol.sigv4 import signing_key
 
 STAMP, SCOPE = "20260101T000000Z", "20260101/us-east-1/s3/aws4_request"

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.doors.s3 import mutations, shapes
 
-from holdfast.doors.s3 import tagging
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.xml_reading import parse
-from holdfast.doors.s3.xml_writing import group
+from holdfast.doors.s3.settings import tagging
+from holdfast.doors.s3.wire.xml_reading import parse
+from holdfast.doors.s3.wire.xml_writing import group
 
 LETTERS = st.text(
     st.characters(categories=["Lu", "Ll", "Lo", "Nd", "Zs"]) | st.sampled_from("+-=._:/@"), max_size=64

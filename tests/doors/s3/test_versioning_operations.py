@@ -11,9 +11,9 @@ from tests.doors.s3 import mutations, shapes
 from tests.doors.s3.program import S3Cloud, s3_story
 from tests.doors.s3.test_lock_operations import refusal
 
-from holdfast.doors.s3 import payment_operations as payment
-from holdfast.doors.s3 import versioning_operations as versioning
 from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.settings import payment_operations as payment
+from holdfast.doors.s3.settings import versioning_operations as versioning
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.doors.s3 import mutations, shapes
 
-from holdfast.doors.s3 import website_operations as websites
 from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.settings import website_operations as websites
 from holdfast.files.bucket_settings import Website
 
 PROTOCOLS, HOSTS = st.sampled_from(["http", "https"]), st.sampled_from(["example.com", "a.b:8080"])

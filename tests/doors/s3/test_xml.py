@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.doors.s3 import xml_writing as w
 from holdfast.doors.s3.failures import S3Error
-from holdfast.doors.s3.xml_reading import DEPTH_MAX, Node, parse
+from holdfast.doors.s3.wire import xml_writing as w
+from holdfast.doors.s3.wire.xml_reading import DEPTH_MAX, Node, parse
 
 texts = st.text(
     st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")) | st.sampled_from("&<>\"'\r\n\t]")

@@ -13,7 +13,7 @@ from holdfast.world.errors import Refusal
 
 if TYPE_CHECKING:
     from holdfast.app.rooms import Rooms
-    from holdfast.files.outbox import Outbox
+    from holdfast.files.tending.outbox import Outbox
 
 PAGE = 1000
 

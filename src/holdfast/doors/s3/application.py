@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from holdfast.doors.s3 import objects, post_forms, preflight, sending, showing, website
-from holdfast.doors.s3.access import Access, check_expected_owner
-from holdfast.doors.s3.announcing import body_of, unjudged
-from holdfast.doors.s3.authentication import Authenticated, Authentication
-from holdfast.doors.s3.circumstances import Circumstances
+from holdfast.doors.s3 import sending
+from holdfast.doors.s3.contents import objects, post_forms, showing
 from holdfast.doors.s3.exchange import Exchange, exchange_of
 from holdfast.doors.s3.failures import S3Error, as_s3_error
-from holdfast.doors.s3.hosts import Hosts
 from holdfast.doors.s3.operations import HANDLERS, LISTINGS, RULES, STREAMING, Rule
-from holdfast.doors.s3.payment_operations import demand_payer
 from holdfast.doors.s3.request import S3Request, S3Response
 from holdfast.doors.s3.request_lines import Lines, note_request
+from holdfast.doors.s3.rights.access import Access, check_expected_owner
+from holdfast.doors.s3.rights.circumstances import Circumstances
 from holdfast.doors.s3.routes import POST_FORM, route
+from holdfast.doors.s3.settings import website
+from holdfast.doors.s3.settings.payment_operations import demand_payer
+from holdfast.doors.s3.wire import preflight
+from holdfast.doors.s3.wire.announcing import body_of, unjudged
+from holdfast.doors.s3.wire.authentication import Authenticated, Authentication
+from holdfast.doors.s3.wire.hosts import Hosts
 from holdfast.tenants.identity import ANONYMOUS
 from holdfast.world.errors import Failure, Refusal, Trouble
 

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from holdfast.files.bucket_records import BucketRecords
     from holdfast.files.histories import Histories
     from holdfast.files.multiparts import Multiparts
-    from holdfast.files.outbox import Outbox
-    from holdfast.files.request_log import RequestLog
-    from holdfast.files.restores import Restores
+    from holdfast.files.tending.outbox import Outbox
+    from holdfast.files.tending.request_log import RequestLog
+    from holdfast.files.tending.restores import Restores
     from holdfast.gateway.objects import Gateway
     from holdfast.nodes.classes import Classes
     from holdfast.tenants.keys import Keys

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import unquote_to_bytes
 
-from holdfast.doors.s3.authentication import Wire, query_of
 from holdfast.doors.s3.failures import S3Error
+from holdfast.doors.s3.wire.authentication import Wire, query_of
 from holdfast.tenants.identity import ANONYMOUS, Identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
 
-    from holdfast.doors.s3.body import RequestBody
-    from holdfast.doors.s3.hosts import Place
     from holdfast.doors.s3.request import Done
+    from holdfast.doors.s3.wire.body import RequestBody
+    from holdfast.doors.s3.wire.hosts import Place
     from holdfast.files.records import Bucket
 
 KEY_BYTES_MAX: Final = 1024

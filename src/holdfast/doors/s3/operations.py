@@ -9,34 +9,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from holdfast.doors.s3 import (
-    accelerate_operations,
-    acl_operations,
+from holdfast.doors.s3.contents import (
     attributes_operation,
     buckets,
     copying,
-    cors_operations,
     deleting,
-    encryption_operations,
-    lifecycle_operations,
     listings,
-    lock_operations,
-    logging_operations,
     multipart,
-    notification_operations,
     objects,
+    reading,
+    restoring,
+)
+from holdfast.doors.s3.operation_table import OPERATIONS
+from holdfast.doors.s3.rights import (
+    acl_operations,
     ownership_operations,
-    payment_operations,
     policy_operations,
     public_access_operations,
-    reading,
+)
+from holdfast.doors.s3.settings import (
+    accelerate_operations,
+    cors_operations,
+    encryption_operations,
+    lifecycle_operations,
+    lock_operations,
+    logging_operations,
+    notification_operations,
+    payment_operations,
     replication_operations,
-    restoring,
     tagging,
     versioning_operations,
     website_operations,
 )
-from holdfast.doors.s3.operation_table import OPERATIONS
 
 if TYPE_CHECKING:
     from holdfast.doors.s3.request import Handler

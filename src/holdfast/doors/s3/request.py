@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from holdfast.doors.s3.access import Access
-    from holdfast.doors.s3.body import RequestBody
     from holdfast.doors.s3.door import Door
+    from holdfast.doors.s3.rights.access import Access
+    from holdfast.doors.s3.wire.body import RequestBody
     from holdfast.files.records import Bucket
     from holdfast.tenants.identity import Identity
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, Protocol, TextIO
 import msgspec
 
 from holdfast.doors.s3.operation_table import SELECTORS
-from holdfast.doors.s3.xml_writing import time_text
-from holdfast.files.request_log import RequestFacts, log_operation
+from holdfast.doors.s3.wire.xml_writing import time_text
+from holdfast.files.tending.request_log import RequestFacts, log_operation
 from holdfast.tenants.names import account_of, canonical_id_of
 
 if TYPE_CHECKING:

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast.doors.s3.failures import S3Error
 from holdfast.doors.s3.in_time import in_time
 from holdfast.doors.s3.request import S3Response
-from holdfast.doors.s3.xml_writing import error_document
+from holdfast.doors.s3.wire.xml_writing import error_document
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from starlette.types import Message, Receive, Send
 
-    from holdfast.doors.s3.body import RequestBody
     from holdfast.doors.s3.exchange import Exchange
+    from holdfast.doors.s3.wire.body import RequestBody
 
 DRAIN_BYTES_MAX: Final = 256 << 10
 """Of a body nobody wants, to keep its connection."""

@@ -13,8 +13,8 @@ from urllib.parse import quote_plus
 
 import msgspec
 
-from holdfast.files.outbox import TEST_EVENT
 from holdfast.files.outbox_rows import EventRow
+from holdfast.files.tending.outbox import TEST_EVENT
 from holdfast.tenants.names import canonical_id_of
 from holdfast.world.clock import MICROSECONDS
 

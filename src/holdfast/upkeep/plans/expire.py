@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from holdfast.files.trash import IdleUpload, Leftovers, TrashedVersion
+from holdfast.files.tending.trash import IdleUpload, Leftovers, TrashedVersion
 from holdfast.world.clock import MICROSECONDS
 
 HOUR = 3600 * MICROSECONDS

@@ -14,9 +14,9 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from holdfast.files.mending import ChunkState
 from holdfast.files.placed import NOT_STORED
 from holdfast.files.places import Holder
+from holdfast.files.tending.mending import ChunkState
 from holdfast.world.clock import MICROSECONDS
 
 HOUR = 3600 * MICROSECONDS

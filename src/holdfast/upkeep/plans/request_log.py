@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 from holdfast.files.records import Bucket
-from holdfast.files.request_log import LogKey, RequestFacts
+from holdfast.files.tending.request_log import LogKey, RequestFacts
 from holdfast.tenants.identity import Identity
 from holdfast.tenants.names import account_of, canonical_id_of
 from holdfast.tenants.policies import ALLOW, DENY, policy_of

@@ -1,0 +1,1 @@
+"""What passes read and change of stored things, and what is written down for them to do."""
