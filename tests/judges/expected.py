@@ -9,7 +9,7 @@ there and passes. A test that skips itself has not passed.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
@@ -37,8 +37,29 @@ def read_expected(judge: str) -> dict[str, str]:
     return found
 
 
+Outcome = tuple[set[str], Failures]
+"""Of a suite: the tests that passed, and those that did not."""
+
+
+def settled(judge: str, run_suite: Callable[[], Outcome], *, over: str = "") -> list[str]:
+    """As `compare`, for a suite that is run again where it differs from the list.
+
+    Some of its tests race with their own clocks or with each other; only what differs both times is told.
+    """
+    first = differences(judge, *run_suite(), over=over)
+    if not first:
+        return []
+    again = differences(judge, *run_suite(), over=over)
+    return [words for name, words in again.items() if name in first]
+
+
 def compare(judge: str, passed: set[str], failed: Failures, *, over: str = "") -> list[str]:
-    """What differs from the list, as sentences; empty is well.
+    """What differs from the list, as sentences; empty is well."""
+    return list(differences(judge, passed, failed, over=over).values())
+
+
+def differences(judge: str, passed: set[str], failed: Failures, *, over: str = "") -> dict[str, str]:
+    """What differs from the list, as sentences by the test's name.
 
     Lines of the list that begin with `http:` or `https:` count only for runs over that.
     """
@@ -51,12 +72,12 @@ def compare(judge: str, passed: set[str], failed: Failures, *, over: str = "") -
         else:
             listed[name] = reason
     _write(f"{judge}-{over}" if over else judge, failed)
-    wrong = [f"{name} failed: {words}" for name, words in sorted(failed.items()) if name not in listed]
-    wrong += [f"{name} passes now: take it off the list" for name in sorted(listed) if name in passed]
-    wrong += [
-        f"{name} was not run: take it off the list, or run it"
-        for name in sorted(set(listed) - passed - set(failed))
-    ]
+    wrong = {n: f"{n} failed: {words}" for n, words in sorted(failed.items()) if n not in listed}
+    wrong |= {n: f"{n} passes now: take it off the list" for n in sorted(listed) if n in passed}
+    wrong |= {
+        n: f"{n} was not run: take it off the list, or run it"
+        for n in sorted(set(listed) - passed - set(failed))
+    }
     return wrong
 
 
