@@ -110,7 +110,7 @@ def check(conditions: Conditions, found: Row | None) -> None:
         Refusal: "precondition.failed"; "object.unknown" if an ETag is required of what is not there.
     """
     if conditions.if_absent and found is not None:
-        raise failed("The object exists already.")
+        raise failed("The object exists already.", condition="If-None-Match")
     if conditions.if_match is not None:
         if found is None:
             raise Refusal(

@@ -65,3 +65,10 @@ def test_an_error_carries_fields_whose_names_are_no_python() -> None:
         [("a", "b")],
     )
     assert error.fields == {"Key": "k", "Token-0": "t"}
+
+
+def test_an_error_tells_the_condition_that_failed_and_the_bytes_that_are_missing() -> None:
+    lost = as_s3_error(Refusal("precondition.failed", "It exists.", condition="If-None-Match"))
+    assert (lost.code, lost.fields) == ("PreconditionFailed", {"Condition": "If-None-Match"})
+    cut = as_s3_error(Refusal("request.incomplete", "Cut.", announced=9, came=4))
+    assert (cut.code, cut.fields) == ("IncompleteBody", {"NumberBytesExpected": 9, "NumberBytesProvided": 4})
