@@ -154,7 +154,7 @@ def site(s3: Any, bucket: str, endpoint: Any) -> Any:
         host = {"Host": f"{bucket}.website.localhost"}
         return ask(method, f"{endpoint.url}{path}", headers=host)
 
-    if get("/").status == 403:
+    if get("/").status == 403 or "NoSuchBucket" in get("/").text:
         pytest.skip("the server that runs elsewhere serves no websites below website.localhost")
     return get
 

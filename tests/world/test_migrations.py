@@ -32,8 +32,9 @@ ROOMS = Path(holdfast.__file__).parent
 def rooms_metadata() -> list[MetaData]:
     """What the rooms say their tables are, in all their stores."""
     found: dict[int, MetaData] = {}
-    for path in sorted(ROOMS.glob("*/store*.py")):
-        module = importlib.import_module(f"holdfast.{path.parent.name}.{path.stem}")
+    for path in sorted(ROOMS.glob("**/store*.py")):
+        inside = path.relative_to(ROOMS).with_suffix("").parts
+        module = importlib.import_module(".".join(("holdfast", *inside)))
         known = getattr(module, "metadata", None)
         if known is not None:
             found[id(known)] = known
