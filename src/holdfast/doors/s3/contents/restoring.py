@@ -31,8 +31,9 @@ TIERS: Final = ("Standard", "Bulk", "Expedited")
 
 async def restore_object(door: Door, request: S3Request) -> S3Response:
     """POST ?restore: 202 for one that could not be read before, 200 where only its end is moved."""
-    days = read_days(await sent(request, "RestoreRequest"))
+    # Judged before a byte of the document is taken from somebody who may not.
     version = await named_version(door, request, "s3:RestoreObject")
+    days = read_days(await sent(request, "RestoreRequest"))
     until = due_at(request.now, days, door.lifecycle_day_seconds * MICROSECONDS)
     if version.parsed.storage_class not in ARCHIVED:
         raise S3Error("InvalidObjectState", "Restore is not allowed for the object's current storage class")
